@@ -1,0 +1,17 @@
+//! The types that cross the boundary between kernel and user space.
+//!
+//! All of them are `repr(C)` with explicit padding and without `bool`, `enum` or `Option`, so that
+//! every bit pattern is a valid value; their sizes are asserted at compile time.
+
+mod counters;
+mod filter;
+mod frame;
+mod interface;
+pub mod names;
+
+pub use counters::{Counters, KernelLoss, counters_index};
+pub use filter::{FilterRule, FilterRules, MAX_FILTER_RULES, rule_flags};
+pub use frame::{Direction, FRAME_HEADER_MAGIC, FrameHeader};
+pub use interface::{
+    InterfaceConfig, MAX_INTERFACES, MAX_QUEUES, Mode, interface_flags, socket_index,
+};

@@ -1,0 +1,46 @@
+//! Names of maps and programs in the eBPF object, and slots of the tail-call tables.
+
+/// Hash map: interface index → [`InterfaceConfig`](super::InterfaceConfig).
+pub const INTERFACES: &str = "INTERFACES";
+/// Per-CPU array of [`Counters`](super::Counters), indexed by
+/// [`counters_index`](super::counters_index).
+pub const COUNTERS: &str = "COUNTERS";
+/// LRU hash: flow key → conversation state.
+pub const FLOWS: &str = "FLOWS";
+/// Array of [`FilterRules`](super::FilterRules): two generations for each interface.
+pub const FILTERS: &str = "FILTERS";
+/// The ring buffer that carries frames in tap mode.
+pub const FRAMES: &str = "FRAMES";
+/// The AF_XDP sockets, indexed by [`socket_index`](super::socket_index).
+pub const SOCKETS: &str = "SOCKETS";
+/// Program array of the XDP programs' stages.
+pub const XDP_STAGES: &str = "XDP_STAGES";
+/// Program array of the tc programs' stages.
+pub const TC_STAGES: &str = "TC_STAGES";
+/// Per-CPU array of one element: what the XDP entry program hands to the later stages.
+pub const XDP_SCRATCH: &str = "XDP_SCRATCH";
+/// Per-CPU array of one element: what the tc entry program hands to the later stages.
+pub const TC_SCRATCH: &str = "TC_SCRATCH";
+
+/// XDP entry program: parse, account, TCP step.
+pub const XDP_INGRESS: &str = "ingress";
+/// XDP filter program (rules of the configuration).
+pub const XDP_FILTER: &str = "filter_xdp";
+/// XDP program that copies a frame into the ring buffer and passes it.
+pub const XDP_DELIVER_TAP: &str = "deliver_tap";
+/// XDP program that redirects a frame to an AF_XDP socket.
+pub const XDP_DELIVER_MIRROR: &str = "deliver_mirror";
+/// tc entry program: what leaves.
+pub const TC_EGRESS: &str = "egress";
+/// tc filter program (rules of the configuration).
+pub const TC_FILTER: &str = "filter_tc";
+/// tc program that copies a frame into the ring buffer.
+pub const TC_DELIVER_TAP: &str = "deliver_egress";
+
+/// Slot of the deliver program for tap mode in both stage tables.
+pub const STAGE_DELIVER_TAP: u32 = 0;
+/// Slot of the deliver program for mirror mode (XDP only).
+pub const STAGE_DELIVER_MIRROR: u32 = 1;
+/// First filter slot; the slot of an interface is this plus its interface slot. An empty filter
+/// slot means that every frame matches.
+pub const STAGE_FILTER_BASE: u32 = 2;

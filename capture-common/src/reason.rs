@@ -1,0 +1,143 @@
+//! Why the parser stopped before the end of what it knows.
+
+/// Why a frame was not parsed to its transport header. The discriminants index the counters and
+/// are ABI; the labels are the values of the Prometheus label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// Shorter than an Ethernet header.
+    TruncatedEthernet = 0,
+    /// Ends within a VLAN tag.
+    TruncatedVlan = 1,
+    /// More VLAN tags than the parser follows.
+    TooManyVlans = 2,
+    /// Ends within an MPLS label stack entry.
+    TruncatedMpls = 3,
+    /// More MPLS labels than the parser follows.
+    TooManyMplsLabels = 4,
+    /// MPLS payload that is neither IPv4 nor IPv6.
+    MplsNotIp = 5,
+    /// Ends within a PPPoE or PPP header.
+    TruncatedPppoe = 6,
+    /// PPPoE payload that is neither IPv4 nor IPv6 (control protocols, discovery).
+    PppoeNotIp = 7,
+    /// An EtherType the parser does not follow (ARP, LLDP, …).
+    NotIp = 8,
+    /// Ends within the IPv4 header or its options.
+    TruncatedIpv4 = 9,
+    /// IPv4 EtherType, but another version in the header, or a header length under 20 bytes.
+    BadIpv4Header = 10,
+    /// IPv4 total length smaller than the header.
+    BadIpv4Length = 11,
+    /// Ends within the IPv6 header.
+    TruncatedIpv6 = 12,
+    /// IPv6 EtherType, but another version in the header.
+    BadIpv6Header = 13,
+    /// Ends within an IPv6 extension header.
+    TruncatedIpv6Extension = 14,
+    /// More IPv6 extension headers than the parser follows.
+    TooManyIpv6Extensions = 15,
+    /// A fragment that is not the first: no transport header in it.
+    Fragment = 16,
+    /// A transport protocol the parser does not follow.
+    OtherProtocol = 17,
+    /// IPv6 "no next header", or an encrypted payload (ESP).
+    NoTransport = 18,
+    /// Ends within the TCP header or its options.
+    TruncatedTcp = 19,
+    /// TCP data offset under 20 bytes, or past the end of the IP payload.
+    BadTcpHeader = 20,
+    /// Ends within the UDP header, or its length field lies.
+    TruncatedUdp = 21,
+    /// Ends within the SCTP common header.
+    TruncatedSctp = 22,
+    /// Ends within the ICMP or ICMPv6 header.
+    TruncatedIcmp = 23,
+    /// An ICMP error whose quoted packet is cut before its ports.
+    TruncatedQuote = 24,
+    /// An ICMP error that quotes something that is not a valid IP header.
+    BadQuote = 25,
+}
+
+impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = 26;
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::TruncatedEthernet,
+        Self::TruncatedVlan,
+        Self::TooManyVlans,
+        Self::TruncatedMpls,
+        Self::TooManyMplsLabels,
+        Self::MplsNotIp,
+        Self::TruncatedPppoe,
+        Self::PppoeNotIp,
+        Self::NotIp,
+        Self::TruncatedIpv4,
+        Self::BadIpv4Header,
+        Self::BadIpv4Length,
+        Self::TruncatedIpv6,
+        Self::BadIpv6Header,
+        Self::TruncatedIpv6Extension,
+        Self::TooManyIpv6Extensions,
+        Self::Fragment,
+        Self::OtherProtocol,
+        Self::NoTransport,
+        Self::TruncatedTcp,
+        Self::BadTcpHeader,
+        Self::TruncatedUdp,
+        Self::TruncatedSctp,
+        Self::TruncatedIcmp,
+        Self::TruncatedQuote,
+        Self::BadQuote,
+    ];
+
+    /// The value of the Prometheus label `reason`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TruncatedEthernet => "truncated_ethernet",
+            Self::TruncatedVlan => "truncated_vlan",
+            Self::TooManyVlans => "too_many_vlans",
+            Self::TruncatedMpls => "truncated_mpls",
+            Self::TooManyMplsLabels => "too_many_mpls_labels",
+            Self::MplsNotIp => "mpls_not_ip",
+            Self::TruncatedPppoe => "truncated_pppoe",
+            Self::PppoeNotIp => "pppoe_not_ip",
+            Self::NotIp => "not_ip",
+            Self::TruncatedIpv4 => "truncated_ipv4",
+            Self::BadIpv4Header => "bad_ipv4_header",
+            Self::BadIpv4Length => "bad_ipv4_length",
+            Self::TruncatedIpv6 => "truncated_ipv6",
+            Self::BadIpv6Header => "bad_ipv6_header",
+            Self::TruncatedIpv6Extension => "truncated_ipv6_extension",
+            Self::TooManyIpv6Extensions => "too_many_ipv6_extensions",
+            Self::Fragment => "fragment",
+            Self::OtherProtocol => "other_protocol",
+            Self::NoTransport => "no_transport",
+            Self::TruncatedTcp => "truncated_tcp",
+            Self::BadTcpHeader => "bad_tcp_header",
+            Self::TruncatedUdp => "truncated_udp",
+            Self::TruncatedSctp => "truncated_sctp",
+            Self::TruncatedIcmp => "truncated_icmp",
+            Self::TruncatedQuote => "truncated_quote",
+            Self::BadQuote => "bad_quote",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_the_order_and_labels_differ() {
+        for (number, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+            assert_eq!(
+                Reason::ALL.iter().filter(|other| other.label() == reason.label()).count(),
+                1
+            );
+        }
+    }
+}

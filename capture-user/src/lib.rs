@@ -1,0 +1,5 @@
+//! The captured daemon: capture threads, segments, metrics, HTTP.
+
+pub mod frame;
+pub mod ledger;
+pub mod snapshot;

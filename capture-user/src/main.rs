@@ -1,0 +1,2 @@
+//! The `captured` binary.
+fn main() {}

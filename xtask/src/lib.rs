@@ -1,0 +1,1 @@
+//! Set-up, lab, demo, tests and benchmark of captured.
