@@ -9,5 +9,7 @@
 
 pub mod abi;
 pub mod class;
+pub mod flow;
 pub mod icmp;
+pub mod parse;
 pub mod reason;

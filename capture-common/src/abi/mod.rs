@@ -8,6 +8,7 @@ mod filter;
 mod frame;
 mod interface;
 pub mod names;
+mod scratch;
 
 pub use counters::{Counters, KernelLoss, counters_index};
 pub use filter::{FilterRule, FilterRules, MAX_FILTER_RULES, rule_flags};
@@ -15,3 +16,4 @@ pub use frame::{Direction, FRAME_HEADER_MAGIC, FrameHeader};
 pub use interface::{
     InterfaceConfig, MAX_INTERFACES, MAX_QUEUES, Mode, interface_flags, socket_index,
 };
+pub use scratch::Scratch;

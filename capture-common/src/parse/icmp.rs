@@ -1,0 +1,103 @@
+//! ICMP and ICMPv6, and the packet that an error quotes.
+
+use super::{
+    Load, Packet, Quote, be16,
+    ip::{IPV4_MIN_LENGTH, IPV6_LENGTH, Transport},
+    layers,
+    packet::mapped,
+    transport::has_ports,
+};
+use crate::reason::Reason;
+
+const HEADER_LENGTH: usize = 8;
+
+#[inline(always)]
+pub(super) fn parse<L: Load + ?Sized>(
+    frame: &L,
+    at: Transport,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    if at.length() < HEADER_LENGTH as u32 {
+        return Err(Reason::TruncatedIcmp);
+    }
+    let [kind, code, ..]: [u8; HEADER_LENGTH] =
+        frame.load(at.offset).ok_or(Reason::TruncatedIcmp)?;
+    packet.icmp_type = kind;
+    packet.icmp_code = code;
+    if !is_error(packet.ip_version, kind) || packet.has(layers::FRAGMENT) {
+        return Ok(());
+    }
+    let at = Transport { offset: at.offset + HEADER_LENGTH, end: at.end };
+    if packet.ip_version == 6 {
+        quote_v6(frame, at, &mut packet.quote)?;
+    } else {
+        quote_v4(frame, at, &mut packet.quote)?;
+    }
+    packet.layers |= layers::QUOTE;
+    Ok(())
+}
+
+/// The messages that quote the packet that they are about: ICMP unreachable, source quench,
+/// redirect, time exceeded, parameter problem (RFC 792); ICMPv6 types 1 to 4 (RFC 4443) and
+/// redirect, whose quote lies in an option and is not followed (RFC 4861).
+#[inline(always)]
+const fn is_error(ip_version: u8, kind: u8) -> bool {
+    if ip_version == 6 { matches!(kind, 1..=4) } else { matches!(kind, 3..=5 | 11 | 12) }
+}
+
+#[inline(always)]
+fn quote_v4<L: Load + ?Sized>(frame: &L, at: Transport, quote: &mut Quote) -> Result<(), Reason> {
+    if at.length() < IPV4_MIN_LENGTH as u32 {
+        return Err(Reason::TruncatedQuote);
+    }
+    let header: [u8; IPV4_MIN_LENGTH] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;
+    let header_length = usize::from(header[0] & 0x0f) * 4;
+    if header[0] >> 4 != 4 || header_length < IPV4_MIN_LENGTH {
+        return Err(Reason::BadQuote);
+    }
+    quote.source = mapped([header[12], header[13], header[14], header[15]]);
+    quote.destination = mapped([header[16], header[17], header[18], header[19]]);
+    quote.protocol = header[9];
+    let is_first = be16([header[6], header[7]]) & 0x1fff == 0;
+    ports(frame, Transport { offset: at.offset + header_length, end: at.end }, is_first, quote)
+}
+
+/// Extension headers in a quote are not followed: such a quote names its addresses, but no ports.
+#[inline(always)]
+fn quote_v6<L: Load + ?Sized>(frame: &L, at: Transport, quote: &mut Quote) -> Result<(), Reason> {
+    if at.length() < IPV6_LENGTH as u32 {
+        return Err(Reason::TruncatedQuote);
+    }
+    let start: [u8; 8] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;
+    if start[0] >> 4 != 6 {
+        return Err(Reason::BadQuote);
+    }
+    quote.source = frame.load(at.offset + 8).ok_or(Reason::TruncatedQuote)?;
+    quote.destination = frame.load(at.offset + 24).ok_or(Reason::TruncatedQuote)?;
+    quote.protocol = start[6];
+    ports(frame, Transport { offset: at.offset + IPV6_LENGTH, end: at.end }, true, quote)
+}
+
+/// The first eight bytes behind the quoted IP header must be there (RFC 792); of these the first
+/// four are the ports, in the protocols that have any.
+#[inline(always)]
+fn ports<L: Load + ?Sized>(
+    frame: &L,
+    at: Transport,
+    is_first: bool,
+    quote: &mut Quote,
+) -> Result<(), Reason> {
+    quote.source_port = 0;
+    quote.destination_port = 0;
+    quote.padding = [0; 3];
+    if !is_first || !has_ports(quote.protocol) {
+        return Ok(());
+    }
+    if at.length() < 8 {
+        return Err(Reason::TruncatedQuote);
+    }
+    let ports: [u8; 4] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;
+    quote.source_port = be16([ports[0], ports[1]]);
+    quote.destination_port = be16([ports[2], ports[3]]);
+    Ok(())
+}

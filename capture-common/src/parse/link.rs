@@ -1,0 +1,97 @@
+//! Ethernet and what may lie between it and IP.
+
+use super::{Load, Packet, be16, layers};
+use crate::reason::Reason;
+
+/// Most VLAN tags that are followed.
+pub const MAX_VLANS: u8 = 4;
+/// Most MPLS label stack entries that are followed.
+pub const MAX_MPLS_LABELS: usize = 6;
+
+const ETHERNET_LENGTH: usize = 14;
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
+/// Used for service tags before IEEE 802.1ad; still on the wire.
+const ETHERTYPE_OLD_SERVICE_VLAN: u16 = 0x9100;
+const ETHERTYPE_MPLS: u16 = 0x8847;
+const ETHERTYPE_MPLS_UPSTREAM: u16 = 0x8848;
+const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
+/// Discovery frames carry no IP (RFC 2516).
+const ETHERTYPE_PPPOE_DISCOVERY: u16 = 0x8863;
+const PPP_IPV4: u16 = 0x0021;
+const PPP_IPV6: u16 = 0x0057;
+
+/// Where the IP header is and which version it should be.
+pub(super) struct Network {
+    pub offset: usize,
+    pub version: u8,
+}
+
+#[inline(always)]
+pub(super) fn parse<L: Load + ?Sized>(frame: &L, packet: &mut Packet) -> Result<Network, Reason> {
+    let mut ethertype = be16(frame.load(12).ok_or(Reason::TruncatedEthernet)?);
+    let mut offset = ETHERNET_LENGTH;
+    while is_vlan(ethertype) {
+        if packet.vlans == MAX_VLANS {
+            return Err(Reason::TooManyVlans);
+        }
+        ethertype = be16(frame.load(offset + 2).ok_or(Reason::TruncatedVlan)?);
+        offset += 4;
+        packet.vlans += 1;
+    }
+    match ethertype {
+        ETHERTYPE_IPV4 => Ok(Network { offset, version: 4 }),
+        ETHERTYPE_IPV6 => Ok(Network { offset, version: 6 }),
+        ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => mpls(frame, offset, packet),
+        ETHERTYPE_PPPOE_SESSION => pppoe(frame, offset, packet),
+        ETHERTYPE_PPPOE_DISCOVERY => Err(Reason::PppoeNotIp),
+        _ => Err(Reason::NotIp),
+    }
+}
+
+#[inline(always)]
+const fn is_vlan(ethertype: u16) -> bool {
+    matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN | ETHERTYPE_OLD_SERVICE_VLAN)
+}
+
+/// Skips the label stack (RFC 3032). Nothing in it says what follows: by convention the first
+/// nibble of the payload tells IPv4 and IPv6 (RFC 4928).
+#[inline(always)]
+fn mpls<L: Load + ?Sized>(frame: &L, start: usize, packet: &mut Packet) -> Result<Network, Reason> {
+    const BOTTOM_OF_STACK: u8 = 1;
+    packet.layers |= layers::MPLS;
+    let mut offset = start;
+    for _ in 0..MAX_MPLS_LABELS {
+        let [_, _, third, _]: [u8; 4] = frame.load(offset).ok_or(Reason::TruncatedMpls)?;
+        offset += 4;
+        if third & BOTTOM_OF_STACK != 0 {
+            let [first] = frame.load(offset).ok_or(Reason::TruncatedMpls)?;
+            return match first >> 4 {
+                version @ (4 | 6) => Ok(Network { offset, version }),
+                _ => Err(Reason::MplsNotIp),
+            };
+        }
+    }
+    Err(Reason::TooManyMplsLabels)
+}
+
+/// Skips a PPPoE session header and the PPP protocol field, which may be compressed to one byte
+/// (RFC 1661, section 6.5; RFC 2516 advises against it, so it is taken for "not IP").
+#[inline(always)]
+fn pppoe<L: Load + ?Sized>(
+    frame: &L,
+    offset: usize,
+    packet: &mut Packet,
+) -> Result<Network, Reason> {
+    const LENGTH: usize = 8;
+    packet.layers |= layers::PPPOE;
+    let protocol = be16(frame.load(offset + 6).ok_or(Reason::TruncatedPppoe)?);
+    let offset = offset + LENGTH;
+    match protocol {
+        PPP_IPV4 => Ok(Network { offset, version: 4 }),
+        PPP_IPV6 => Ok(Network { offset, version: 6 }),
+        _ => Err(Reason::PppoeNotIp),
+    }
+}

@@ -1,0 +1,127 @@
+//! What the parser finds in a frame.
+
+use crate::flow::Segment;
+
+/// Values of [`Packet::depth`]: the last layer that was parsed whole.
+pub mod depth {
+    /// Not even the link layer.
+    pub const NONE: u8 = 0;
+    /// Ethernet, VLAN tags, MPLS labels, PPPoE.
+    pub const LINK: u8 = 1;
+    /// The IP header and the extension headers.
+    pub const NETWORK: u8 = 2;
+    /// The transport or ICMP header.
+    pub const TRANSPORT: u8 = 3;
+}
+
+/// Bits of [`Packet::layers`].
+pub mod layers {
+    /// MPLS labels were skipped.
+    pub const MPLS: u8 = 1 << 0;
+    /// A PPPoE session header was skipped.
+    pub const PPPOE: u8 = 1 << 1;
+    /// A fragment (the first one where the transport header was parsed). An atomic fragment
+    /// (RFC 6946) is not one.
+    pub const FRAGMENT: u8 = 1 << 2;
+    /// An ICMP error with a quoted packet: [`Packet::quote`](super::Packet::quote) is set.
+    pub const QUOTE: u8 = 1 << 3;
+}
+
+/// The parsed headers. Addresses are 16 bytes in network order, IPv4 as IPv4-mapped IPv6
+/// (RFC 4291, section 2.5.5.2), so that one comparison serves both.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+    /// Source port, 0 where the protocol has none.
+    pub source_port: u16,
+    /// Destination port, 0 where the protocol has none.
+    pub destination_port: u16,
+    /// The TCP header, zero for other protocols.
+    pub segment: Segment,
+    /// Bytes from the start of the frame to the IP header.
+    pub network_offset: u16,
+    /// Bytes from the start of the frame to the transport header.
+    pub transport_offset: u16,
+    /// 4, 6, or 0 if there is no IP header.
+    pub ip_version: u8,
+    /// IP protocol number (IPv6: of the header behind the extension headers).
+    pub protocol: u8,
+    /// Number of VLAN tags.
+    pub vlans: u8,
+    /// Bits of [`layers`].
+    pub layers: u8,
+    /// A value of [`depth`].
+    pub depth: u8,
+    /// Type of the ICMP or ICMPv6 message.
+    pub icmp_type: u8,
+    /// Code of the ICMP or ICMPv6 message.
+    pub icmp_code: u8,
+    /// Time to live or hop limit.
+    pub ttl: u8,
+    /// What an ICMP error quotes; only set with [`layers::QUOTE`].
+    pub quote: Quote,
+}
+
+/// The conversation that an ICMP error quotes, in the direction of the quoted packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quote {
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+    /// Source port, 0 where the protocol has none.
+    pub source_port: u16,
+    /// Destination port, 0 where the protocol has none.
+    pub destination_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub padding: [u8; 3],
+}
+
+impl Packet {
+    /// Sets everything but the quote to zero: the quote is half of the size, and rare.
+    #[inline(always)]
+    pub(super) fn reset(&mut self) {
+        self.source = [0; 16];
+        self.destination = [0; 16];
+        self.source_port = 0;
+        self.destination_port = 0;
+        self.segment = Segment::default();
+        self.network_offset = 0;
+        self.transport_offset = 0;
+        self.ip_version = 0;
+        self.protocol = 0;
+        self.vlans = 0;
+        self.layers = 0;
+        self.depth = depth::NONE;
+        self.icmp_type = 0;
+        self.icmp_code = 0;
+        self.ttl = 0;
+    }
+
+    /// Is one of these [`layers`] there?
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(&self, layers: u8) -> bool {
+        self.layers & layers != 0
+    }
+}
+
+/// An IPv4 address as IPv4-mapped IPv6 address.
+#[inline(always)]
+#[must_use]
+pub(super) const fn mapped(v4: [u8; 4]) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
+}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C) of integers; the layout test below shows that there is no implicit padding.
+unsafe impl aya::Pod for Packet {}
+
+const _: () = assert!(size_of::<Packet>() == 32 + 4 + 20 + 4 + 8 + 40);

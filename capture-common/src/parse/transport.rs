@@ -1,0 +1,91 @@
+//! TCP, UDP, SCTP and the ICMP headers.
+
+use super::{Load, Packet, be16, icmp, ip::Transport, layers};
+use crate::{flow::Segment, reason::Reason};
+
+pub(super) const ICMP: u8 = 1;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ICMPV6: u8 = 58;
+pub(super) const SCTP: u8 = 132;
+pub(super) const UDP_LITE: u8 = 136;
+
+const TCP_MIN_LENGTH: usize = 20;
+const UDP_LENGTH: u32 = 8;
+const SCTP_LENGTH: u32 = 12;
+
+/// Does the protocol have ports that the parser reads?
+#[inline(always)]
+#[must_use]
+pub const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP | UDP_LITE)
+}
+
+#[inline(always)]
+pub(super) fn parse<L: Load + ?Sized>(
+    frame: &L,
+    at: Transport,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    match packet.protocol {
+        TCP => tcp(frame, at, packet),
+        UDP | UDP_LITE => ports(frame, at, UDP_LENGTH, Reason::TruncatedUdp, packet),
+        SCTP => ports(frame, at, SCTP_LENGTH, Reason::TruncatedSctp, packet),
+        ICMP if packet.ip_version == 4 => icmp::parse(frame, at, packet),
+        ICMPV6 if packet.ip_version == 6 => icmp::parse(frame, at, packet),
+        _ => Err(Reason::OtherProtocol),
+    }
+}
+
+#[inline(always)]
+fn tcp<L: Load + ?Sized>(frame: &L, at: Transport, packet: &mut Packet) -> Result<(), Reason> {
+    if at.length() < TCP_MIN_LENGTH as u32 {
+        return Err(Reason::TruncatedTcp);
+    }
+    let header: [u8; TCP_MIN_LENGTH] = frame.load(at.offset).ok_or(Reason::TruncatedTcp)?;
+    let header_length = u32::from(header[12] >> 4) * 4;
+    let payload = match at.length().checked_sub(header_length) {
+        Some(payload) if header_length >= TCP_MIN_LENGTH as u32 => payload,
+        _ => return Err(Reason::BadTcpHeader),
+    };
+    packet.source_port = be16([header[0], header[1]]);
+    packet.destination_port = be16([header[2], header[3]]);
+    packet.segment = Segment {
+        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        acknowledgment: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        length: payload,
+        window: be16([header[14], header[15]]),
+        flags: header[13],
+        padding: [0; 5],
+    };
+    Ok(())
+}
+
+/// UDP and SCTP: only the ports are of interest, but the whole header must be there. The length
+/// field of a UDP header that covers less than the header is a lie; one that says 0 is a jumbogram
+/// or a super-packet (RFC 2675, section 4).
+#[inline(always)]
+fn ports<L: Load + ?Sized>(
+    frame: &L,
+    at: Transport,
+    header_length: u32,
+    truncated: Reason,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    if at.length() < header_length {
+        return Err(truncated);
+    }
+    let header: [u8; 8] = frame.load(at.offset).ok_or(truncated)?;
+    if header_length > 8 {
+        let _rest: [u8; 4] = frame.load(at.offset + 8).ok_or(truncated)?;
+    }
+    if packet.protocol == UDP && !packet.has(layers::FRAGMENT) {
+        let length = u32::from(be16([header[4], header[5]]));
+        if length != 0 && (length < UDP_LENGTH || length > at.length()) {
+            return Err(truncated);
+        }
+    }
+    packet.source_port = be16([header[0], header[1]]);
+    packet.destination_port = be16([header[2], header[3]]);
+    Ok(())
+}
