@@ -1,1 +1,3 @@
 //! Set-up, lab, demo, tests and benchmark of captured.
+
+pub mod lab;
