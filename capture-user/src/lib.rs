@@ -1,5 +1,6 @@
 //! The captured daemon: capture threads, segments, metrics, HTTP.
 
+pub mod capture;
 pub mod frame;
 pub mod ledger;
 pub mod snapshot;
