@@ -1,0 +1,192 @@
+//! The dashboard and the alerts, judged by a real Prometheus and its promtool.
+
+mod dashboard;
+
+use std::{collections::BTreeSet, process::Command};
+
+use anyhow::Result;
+use dashboard::yaml::{self, UnitTests};
+use serde_json::Value;
+use xtask::{
+    dashboard::{Dashboard, Panel, Prometheus, Variables, file, model},
+    lab::{command, daemon::workspace},
+};
+
+/// Tells where it stands, then what was expected.
+macro_rules! ensure_at {
+    ($place:expr, $($condition:tt)+) => {
+        assert!($($condition)+, "{}: {}", $place, stringify!($($condition)+))
+    };
+}
+
+fn load() -> Result<Dashboard> {
+    Dashboard::load(&file("captured.json"))
+}
+
+fn variables(instance: &str) -> Variables {
+    Variables {
+        instance: instance.to_owned(),
+        interface: ".*".to_owned(),
+        interval: "1m".to_owned(),
+        range: "1h".to_owned(),
+    }
+}
+
+fn promtool(arguments: &[&str], name: &str) -> Result<String> {
+    command::run(Command::new("promtool").args(arguments).arg(file(name)), b"")
+}
+
+#[test]
+fn panels_stand_side_by_side() {
+    let panels = load().unwrap().panels;
+    for (number, panel) in panels.iter().enumerate() {
+        let place = panel.grid_pos;
+        ensure_at!(panel.title, place.w > 0 && place.h > 0);
+        ensure_at!(panel.title, place.x + place.w <= model::COLUMNS);
+        for other in &panels[..number] {
+            let overlap = place.overlaps(&other.grid_pos);
+            assert!(!overlap, "\"{}\" overlaps \"{}\"", panel.title, other.title);
+            assert_ne!(panel.id, other.id, "\"{}\" and \"{}\"", panel.title, other.title);
+        }
+    }
+}
+
+#[test]
+fn rows_go_from_the_overview_to_the_details() {
+    let dashboard = load().unwrap();
+    assert_eq!((dashboard.uid.as_str(), dashboard.schema_version), ("captured", 39));
+    let rows: Vec<_> = dashboard.panels.iter().filter(|panel| panel.is_row()).collect();
+    let titles: Vec<_> = rows.iter().map(|row| row.title.as_str()).collect();
+    let expected = ["Overview", "Losses", "TCP trouble", "ICMP", "Segments and daemon"];
+    assert_eq!(titles, expected);
+    assert!(rows.is_sorted_by_key(|row| row.grid_pos.y));
+    // The first line under the first header is what an engineer on call sees first.
+    let first: Vec<_> = dashboard.panels.iter().filter(|panel| panel.grid_pos.y == 1).collect();
+    assert!(first.iter().all(|panel| panel.kind == "stat"));
+    assert_eq!(first.iter().map(|panel| panel.grid_pos.w).sum::<u32>(), model::COLUMNS);
+}
+
+#[test]
+fn each_panel_says_what_it_shows() {
+    for panel in load().unwrap().panels.iter().filter(|panel| !panel.is_row()) {
+        let title = &panel.title;
+        ensure_at!(title, !title.is_empty() && panel.description.len() > 30);
+        ensure_at!(title, matches!(panel.kind.as_str(), "stat" | "timeseries" | "table"));
+        let source = panel.datasource.as_ref().expect(title);
+        ensure_at!(title, source.kind == "prometheus" && source.uid == "${datasource}");
+        ensure_at!(title, !panel.targets.is_empty());
+        let references: BTreeSet<_> = panel.targets.iter().map(|t| &t.ref_id).collect();
+        ensure_at!(title, references.len() == panel.targets.len());
+        for target in &panel.targets {
+            ensure_at!(title, target.datasource.uid == "${datasource}");
+            ensure_ranges_follow_the_view(title, &target.expr);
+            for label in labels(&target.legend_format) {
+                ensure_at!(format!("{title}, label {label}"), target.expr.contains(label));
+            }
+        }
+        ensure_at!(title, panel.field_config["defaults"]["unit"].is_string());
+        let columns = columns(panel);
+        ensure_at!(title, columns.is_empty() == (panel.kind != "table"));
+        for column in columns {
+            ensure_at!(format!("{title}, column {column}"), is_made(panel, &column));
+        }
+    }
+}
+
+/// Rates over `$__rate_interval`, totals over `$__range`: never a fixed time, which hides peaks
+/// when zoomed out and is empty when scrapes are rare.
+fn ensure_ranges_follow_the_view(title: &str, expr: &str) {
+    for range in expr.split('[').skip(1) {
+        let follows = ["$__rate_interval]", "$__range]"].iter().any(|r| range.starts_with(r));
+        ensure_at!(title, follows);
+    }
+}
+
+/// Labels in a legend.
+fn labels(legend: &str) -> impl Iterator<Item = &str> {
+    legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next())
+}
+
+/// Columns that a table picks out of the answers.
+fn columns(panel: &Panel) -> Vec<String> {
+    let picks = panel.transformations.iter().filter(|t| t["id"] == "filterFieldsByName");
+    let names = picks.filter_map(|t| t["options"]["include"]["names"].as_array()).flatten();
+    names.filter_map(|name| name.as_str()).map(str::to_owned).collect()
+}
+
+/// Does a query of the panel give this column: a value or a label?
+fn is_made(panel: &Panel, column: &str) -> bool {
+    match column.strip_prefix("Value") {
+        Some("") => panel.targets.len() == 1,
+        Some(of) => panel.targets.iter().any(|t| of.strip_prefix(" #") == Some(&t.ref_id)),
+        None => panel.targets[0].expr.contains(column),
+    }
+}
+
+#[test]
+fn the_user_chooses_source_instance_and_interfaces() {
+    let variables = load().unwrap().templating.list;
+    let of = |name| variables.iter().find(|variable| variable.name == name).expect(name);
+    assert_eq!(of("datasource").kind, "datasource");
+    let instance = of("instance").definition.as_deref().and_then(model::label_values);
+    assert_eq!(instance, Some(("capture_build_info", "instance")));
+    let interface = of("interface");
+    let (selector, label) = interface.definition.as_deref().and_then(model::label_values).unwrap();
+    assert!(selector.contains("$instance"), "{selector}");
+    assert_eq!(label, "interface");
+    assert!(interface.multi && interface.include_all);
+    // A question to the user at import that the data source variable answers already.
+    let text = std::fs::read_to_string(file("captured.json")).unwrap();
+    assert!(!text.contains("__inputs"));
+}
+
+#[test]
+fn promtool_accepts_configuration_and_rules() {
+    promtool(&["check", "config"], "prometheus.yml").unwrap();
+    let found = promtool(&["check", "rules", "--lint=all", "--lint-fatal"], "alerts.yml").unwrap();
+    assert!(found.contains("rules found"), "{found}");
+    let config: Value = yaml::read(&file("prometheus.yml")).unwrap();
+    let job = &config["scrape_configs"][0];
+    assert_eq!(job["job_name"], "captured");
+    assert_eq!(job["static_configs"][0]["targets"][0], xtask::lab::daemon::LISTEN);
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_only_then() {
+    promtool(&["test", "rules"], "alerts_test.yml").unwrap();
+}
+
+#[test]
+fn each_alert_is_tested_and_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = yaml::hasten(directory.path(), Some(&[])).unwrap();
+    let rules = Prometheus::start(&config, None).unwrap().rules().unwrap();
+    let tests: UnitTests = yaml::read(&file("alerts_test.yml")).unwrap();
+    let mut cases = tests.cases();
+    let guide = std::fs::read_to_string(workspace().join("docs/dashboard.md")).unwrap();
+    for rule in &rules {
+        let name = rule.name.as_str();
+        let [firing, quiet] = cases.remove(name).expect(name);
+        ensure_at!(name, guide.contains(&format!("| `{name}` |")));
+        ensure_at!(name, firing > 0 && quiet > 0);
+        let severity = rule.labels.get("severity").map(String::as_str);
+        ensure_at!(name, matches!(severity, Some("critical" | "warning" | "info")));
+        ensure_at!(name, rule.annotations.get("summary").is_some_and(|text| text.len() > 20));
+        ensure_at!(name, rule.annotations.get("description").is_some_and(|text| text.len() > 80));
+    }
+    assert!(rules.len() >= 15 && cases.is_empty(), "tests without a rule: {:?}", cases.keys());
+}
+
+#[test]
+fn every_query_is_promql() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = yaml::hasten(directory.path(), Some(&[])).unwrap();
+    let prometheus = Prometheus::start(&config, None).unwrap();
+    let queries = load().unwrap().queries();
+    assert!(queries.len() > 60);
+    for query in queries {
+        let expr = variables("gw:9411").substitute(&query.expr).unwrap();
+        let answer = prometheus.query(&expr);
+        answer.unwrap_or_else(|error| panic!("{}: {error:#}", query.place));
+    }
+}
