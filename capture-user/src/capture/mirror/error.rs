@@ -2,11 +2,15 @@
 
 use std::io;
 
+use capture_common::abi::MAX_QUEUES;
 use thiserror::Error;
 
 /// Why the receive side of a queue could not be set up.
 #[derive(Debug, Error)]
 pub enum MirrorError {
+    /// The number of the queue is too high for the socket map.
+    #[error("queue {0}: at most {max} receive queues can be mirrored", max = MAX_QUEUES)]
+    Queue(u32),
     /// The number of buffers is not a power of two.
     #[error("{0} buffers per queue: must be a power of two from 64 to 1048576")]
     Frames(u32),

@@ -194,7 +194,7 @@ impl<'a, S: FrameSink> Receiver<'a, S> {
 
     /// Waits for a frame, at most as long as given.
     fn wait(&self, most: Duration) {
-        let timeout = u16::try_from(most.as_millis() + 1).unwrap_or(u16::MAX);
+        let timeout = u16::try_from(most.as_millis()).unwrap_or(u16::MAX);
         let mut socket = [PollFd::new(self.socket.fd(), PollFlags::POLLIN)];
         // An error or hang-up shows in the next kick; the nap that follows keeps it from
         // spinning until then.
