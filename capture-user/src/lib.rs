@@ -1,6 +1,8 @@
 //! The captured daemon: capture threads, segments, metrics, HTTP.
 
 pub mod capture;
+pub mod cli;
+pub mod config;
 pub mod frame;
 pub mod ledger;
 pub mod snapshot;

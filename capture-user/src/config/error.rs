@@ -1,0 +1,132 @@
+//! What can be wrong with a configuration.
+
+use std::path::PathBuf;
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{}: cannot be read: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}:{line}: not valid TOML: {message}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key or value of the file is wrong.
+    #[error("{}:{line}: {key}: {message}", file.display())]
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Path of the key; lists are counted from 0, as in `interface[1].name`.
+        key: String,
+        /// What is wrong, and what is allowed.
+        message: String,
+    },
+    /// A value of the command line is wrong, alone or together with the file.
+    #[error("command line: {option}: {message}")]
+    CommandLine {
+        /// The option, or what it sets.
+        option: String,
+        /// What is wrong, and what is allowed.
+        message: String,
+    },
+    /// There is nothing to capture on.
+    #[error(
+        "no interface to capture on: give one with -i, or a section [[interface]] in the file \
+         given with --config (or in {default})"
+    )]
+    NoInterface {
+        /// The file that is read when neither is given.
+        default: &'static str,
+    },
+}
+
+/// Why a text is not a value.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not a size.
+    #[error("`{0}` is not a size: give bytes, or a number with a unit, such as \"256MiB\"")]
+    Size(String),
+    /// Not a duration.
+    #[error("`{0}` is not a time: give numbers with units, such as \"90s\", \"5m\" or \"1h 30m\"")]
+    Duration(String),
+    /// Not an address and port.
+    #[error("`{0}` is not ADDRESS:PORT, such as \"127.0.0.1:9411\" or \"[::1]:9411\"")]
+    Listen(String),
+    /// Not a mode.
+    #[error("`{0}` is not a mode: allowed are tap and mirror")]
+    Mode(String),
+    /// Not a host.
+    #[error("`{0}` is not an IPv4 or IPv6 address")]
+    Host(String),
+    /// Not a net.
+    #[error("`{0}` is not a net: give ADDRESS/BITS, such as \"198.51.100.0/24\"")]
+    Net(String),
+    /// More prefix bits than the address has.
+    #[error("`{text}` has too many prefix bits: allowed are 0 to {most}")]
+    PrefixTooLong {
+        /// As given.
+        text: String,
+        /// 32 or 128.
+        most: u8,
+    },
+    /// Bits set right of the prefix.
+    #[error("`{text}` has bits set beyond its prefix: the net is {net}")]
+    HostBits {
+        /// As given.
+        text: String,
+        /// The same with these bits cleared.
+        net: String,
+    },
+    /// Not a port.
+    #[error("`{0}` is not a port: give 0 to 65535, or a range such as \"8000-8080\"")]
+    Port(String),
+    /// A port range whose end is before its start.
+    #[error("the port range {low}-{high} is reversed: write \"{high}-{low}\"")]
+    PortsReversed {
+        /// First of the two.
+        low: u16,
+        /// Second of the two.
+        high: u16,
+    },
+    /// Not a protocol.
+    #[error("`{0}` is not a protocol: allowed are {names}, or a number from 0 to 255",
+        names = super::filter::Protocol::names())]
+    Protocol(String),
+    /// Not the name of an interface.
+    #[error("`{0}` cannot be the name of an interface: 1 to 15 bytes without `/`, `:` and blanks")]
+    InterfaceName(String),
+    /// Not a file size of tcpdump's -C.
+    #[error(
+        "`{0}` is not a file size: give millions of bytes, or a whole number with the suffix k, m \
+         or g"
+    )]
+    FileSize(String),
+    /// An interface with a suffix that is not a mode.
+    #[error(
+        "`{suffix}` is not a mode: write {name}:tap or {name}:mirror (an alias such as eth0:1 has \
+         no frames of its own: name its interface)"
+    )]
+    InterfaceMode {
+        /// Before the colon.
+        name: String,
+        /// Behind the colon.
+        suffix: String,
+    },
+    /// A directory that cannot be one.
+    #[error("`{0}` is not a directory for segments; writing to standard output is not supported")]
+    Directory(String),
+}
