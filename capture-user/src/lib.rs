@@ -5,4 +5,5 @@ pub mod cli;
 pub mod config;
 pub mod frame;
 pub mod ledger;
+pub mod metrics;
 pub mod snapshot;
