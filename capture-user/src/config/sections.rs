@@ -85,7 +85,8 @@ section! {
 section! {
     /// The section `[mirror]`.
     pub struct Mirror {
-        /// Frame buffers of each receive queue, 4 KiB each: a power of two, 64 to 1048576.
+        /// Frame buffers of each receive queue, 2 KiB each (larger frames take several): a power of
+        /// two, 64 to 1048576. 0: by the number of queues, so that the memory stays bounded.
         pub frames_per_queue: u32,
         /// What becomes of frames that the filter does not match: "pass" (to the host) or "drop".
         pub unmatched: Unmatched,
@@ -109,6 +110,14 @@ section! {
         /// What is captured; without it, everything. A list of at most 16 rules: a frame is
         /// captured if it matches one of them, and it matches a rule if all conditions hold.
         pub filter: Vec<Rule>,
+    }
+}
+
+impl Mirror {
+    /// Frame buffers of each receive queue; `None` if their number follows from that of the queues.
+    #[must_use]
+    pub fn frames(&self) -> Option<u32> {
+        (self.frames_per_queue != 0).then_some(self.frames_per_queue)
     }
 }
 
@@ -166,7 +175,7 @@ impl Default for Tap {
 
 impl Default for Mirror {
     fn default() -> Self {
-        Self { frames_per_queue: 16_384, unmatched: Unmatched::Pass }
+        Self { frames_per_queue: 0, unmatched: Unmatched::Pass }
     }
 }
 

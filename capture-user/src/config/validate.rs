@@ -133,14 +133,14 @@ impl Tap {
 
 impl Mirror {
     fn validate(&self) -> Result<(), InSection> {
-        let frames = self.frames_per_queue;
+        let Some(frames) = self.frames() else { return Ok(()) };
         if frames.is_power_of_two() && FRAMES_PER_QUEUE.contains(&frames) {
             return Ok(());
         }
         let (low, high) = (*FRAMES_PER_QUEUE.start(), *FRAMES_PER_QUEUE.end());
         let nearest = nearest_power_of_two(frames.into(), low.into(), high.into());
         let message = format!(
-            "{frames} is not allowed: powers of two from {low} to {high} are, the nearest is \
+            "{frames} is not allowed: 0 and powers of two from {low} to {high} are, the nearest is \
              {nearest}"
         );
         Err(("frames_per_queue", message))

@@ -32,6 +32,7 @@ pub struct State {
     source: Arc<dyn SnapshotSource>,
     metrics: Arc<Metrics>,
     scrapes: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl State {
@@ -39,7 +40,8 @@ impl State {
     #[must_use]
     pub fn new(source: Arc<dyn SnapshotSource>) -> Self {
         let metrics = Arc::new(Metrics::new(source.clone()));
-        Self { source, metrics, scrapes: Arc::new(Semaphore::new(SCRAPES)) }
+        let scrapes = Arc::new(Semaphore::new(SCRAPES));
+        Self { source, metrics, scrapes, patience: ANSWER_TIMEOUT }
     }
 
     /// Runs what does system calls outside of the async threads, with a bound on how many run and
@@ -58,7 +60,7 @@ impl State {
             });
             task.await.map_err(|error| Failure::Internal(error.to_string()))
         };
-        timeout(ANSWER_TIMEOUT, answer).await.unwrap_or(Err(Failure::Busy))
+        timeout(self.patience, answer).await.unwrap_or(Err(Failure::Busy(self.patience)))
     }
 }
 
@@ -69,8 +71,8 @@ enum Failure {
     NotFound(String),
     #[error("{method} is not allowed for {path}: use GET")]
     MethodNotAllowed { method: Method, path: String },
-    #[error("the counters could not be read within {} s", ANSWER_TIMEOUT.as_secs())]
-    Busy,
+    #[error("the state of the daemon could not be read within {0:?}")]
+    Busy(Duration),
     #[error("{0}")]
     Internal(String),
 }
@@ -80,7 +82,7 @@ impl IntoResponse for Failure {
         let status = match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(serde_json::json!({ "error": self.to_string() }))).into_response()
@@ -116,4 +118,73 @@ async fn ready(Extract(state): Extract<State>) -> Result<(StatusCode, String), F
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    };
+
+    use super::*;
+    use crate::{
+        ledger::Ledger,
+        snapshot::{InterfaceSnapshot, SegmentsSnapshot},
+    };
+
+    #[derive(Default)]
+    struct Nothing(Ledger);
+
+    impl SnapshotSource for Nothing {
+        fn interfaces(&self) -> Result<Vec<InterfaceSnapshot>, String> {
+            Ok(Vec::new())
+        }
+
+        fn flows(&self) -> Result<u64, String> {
+            Ok(0)
+        }
+
+        fn ledger(&self) -> &Ledger {
+            &self.0
+        }
+
+        fn segments(&self) -> SegmentsSnapshot {
+            SegmentsSnapshot::default()
+        }
+
+        fn ready(&self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_hangs_is_given_up_but_not_piled_up() {
+        let patience = Duration::from_millis(50);
+        let state = State { patience, ..State::new(Arc::new(Nothing::default())) };
+        let mut held = Vec::new();
+        for _ in 0..SCRAPES {
+            let (release, released) = mpsc::channel::<()>();
+            held.push(release);
+            let answer = state.blocking(move |_| released.recv().is_ok()).await;
+            assert!(matches!(answer, Err(Failure::Busy(_))));
+        }
+        // The places are taken for as long as the work hangs: nothing more is begun.
+        let begun = Arc::new(AtomicBool::new(false));
+        let work = begun.clone();
+        let answer = state.blocking(move |_| work.swap(true, Relaxed));
+        let failure = answer.await.unwrap_err();
+        assert_eq!(failure.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!begun.load(Relaxed));
+
+        drop(held);
+        let patient = State { patience: Duration::from_secs(20), ..state };
+        assert_eq!(patient.blocking(|_| 7).await.ok(), Some(7));
+    }
+
+    #[test]
+    fn a_daemon_without_interfaces_still_has_metrics() {
+        let text = Metrics::new(Arc::new(Nothing::default())).render().unwrap();
+        assert!(text.contains("\ncapture_flows 0\n"), "{text}");
+    }
 }
