@@ -238,7 +238,7 @@ fn interface_labels(interface: &InterfaceSnapshot) -> [&str; 4] {
 fn daemon(scrape: &Scrape) -> [MetricFamily; 5] {
     let segments = &scrape.segments;
     let mut deleted = Family::new(&d::SEGMENTS_DELETED);
-    deleted.count(&["size"], segments.deleted_by_bytes);
+    deleted.count(&["bytes"], segments.deleted_by_bytes);
     deleted.count(&["count"], segments.deleted_by_count);
     let oldest = segments.oldest_frame.unwrap_or(0) as f64 / 1e9;
     [

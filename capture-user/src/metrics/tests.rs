@@ -199,7 +199,7 @@ fn the_daemon_and_its_interfaces_are_described() {
         ("capture_flows".into(), "17"),
         ("capture_segments".into(), "3"),
         ("capture_segment_bytes".into(), "4096"),
-        ("capture_segments_deleted_total{reason=\"size\"}".into(), "5"),
+        ("capture_segments_deleted_total{reason=\"bytes\"}".into(), "5"),
         ("capture_segments_deleted_total{reason=\"count\"}".into(), "6"),
         ("capture_oldest_frame_timestamp_seconds".into(), "1700000000.5"),
     ] {
