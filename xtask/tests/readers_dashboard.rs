@@ -5,11 +5,17 @@ mod dashboard;
 use std::{collections::BTreeSet, process::Command};
 
 use anyhow::Result;
-use dashboard::yaml::{self, UnitTests};
+use dashboard::{
+    catalogue::Catalogue,
+    yaml::{self, UnitTests},
+};
 use serde_json::Value;
 use xtask::{
     dashboard::{Dashboard, Panel, Prometheus, Variables, file, model},
-    lab::{command, daemon::workspace},
+    lab::{
+        command,
+        daemon::{LISTEN, workspace},
+    },
 };
 
 /// Tells where it stands, then what was expected.
@@ -119,7 +125,7 @@ fn is_made(panel: &Panel, column: &str) -> bool {
     match column.strip_prefix("Value") {
         Some("") => panel.targets.len() == 1,
         Some(of) => panel.targets.iter().any(|t| of.strip_prefix(" #") == Some(&t.ref_id)),
-        None => panel.targets[0].expr.contains(column),
+        None => panel.targets.iter().any(|t| t.expr.contains(column)),
     }
 }
 
@@ -148,7 +154,7 @@ fn promtool_accepts_configuration_and_rules() {
     let config: Value = yaml::read(&file("prometheus.yml")).unwrap();
     let job = &config["scrape_configs"][0];
     assert_eq!(job["job_name"], "captured");
-    assert_eq!(job["static_configs"][0]["targets"][0], xtask::lab::daemon::LISTEN);
+    assert_eq!(job["static_configs"][0]["targets"][0], LISTEN);
 }
 
 #[test]
@@ -163,18 +169,29 @@ fn each_alert_is_tested_and_says_what_to_do() {
     let rules = Prometheus::start(&config, None).unwrap().rules().unwrap();
     let tests: UnitTests = yaml::read(&file("alerts_test.yml")).unwrap();
     let mut cases = tests.cases();
+    let catalogue = Catalogue::of(&dashboard::idle::metrics().unwrap());
     let guide = std::fs::read_to_string(workspace().join("docs/dashboard.md")).unwrap();
     for rule in &rules {
         let name = rule.name.as_str();
         let [firing, quiet] = cases.remove(name).expect(name);
         ensure_at!(name, guide.contains(&format!("| `{name}` |")));
         ensure_at!(name, firing > 0 && quiet > 0);
+        or_panic(name, catalogue.check(&rule.query));
         let severity = rule.labels.get("severity").map(String::as_str);
         ensure_at!(name, matches!(severity, Some("critical" | "warning" | "info")));
         ensure_at!(name, rule.annotations.get("summary").is_some_and(|text| text.len() > 20));
         ensure_at!(name, rule.annotations.get("description").is_some_and(|text| text.len() > 80));
     }
     assert!(rules.len() >= 15 && cases.is_empty(), "tests without a rule: {:?}", cases.keys());
+}
+
+#[test]
+fn every_query_names_what_the_daemon_exports() {
+    let catalogue = Catalogue::of(&dashboard::idle::metrics().unwrap());
+    for query in load().unwrap().queries() {
+        let expr = variables("gw:9411").substitute(&query.expr).unwrap();
+        or_panic(&query.place, catalogue.check(&expr));
+    }
 }
 
 #[test]
@@ -186,7 +203,11 @@ fn every_query_is_promql() {
     assert!(queries.len() > 60);
     for query in queries {
         let expr = variables("gw:9411").substitute(&query.expr).unwrap();
-        let answer = prometheus.query(&expr);
-        answer.unwrap_or_else(|error| panic!("{}: {error:#}", query.place));
+        or_panic(&query.place, prometheus.query(&expr));
     }
+}
+
+/// The value, or a panic that says where it should have been.
+fn or_panic<T>(place: &str, result: Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{place}: {error:#}"))
 }

@@ -134,6 +134,18 @@ impl<'a> Prometheus<'a> {
         waited.with_context(|| format!("Prometheus said: {}", self.process.stderr().trim()))
     }
 
+    /// Waits until each alert rule was evaluated.
+    ///
+    /// # Errors
+    /// No answer, or `limit` went by.
+    pub fn wait_for_rules(&self, limit: Duration) -> Result<()> {
+        wait_until(limit, "the evaluation of all rules", || {
+            let rules = self.rules()?;
+            let evaluated = !rules.is_empty() && rules.iter().all(|rule| rule.health != "unknown");
+            Ok(evaluated.then_some(()))
+        })
+    }
+
     /// `data` of an answer of the HTTP API.
     fn get(&self, endpoint: &str, parameters: &[(&str, &str)]) -> Result<Value> {
         let mut curl = program("curl", self.namespace);
