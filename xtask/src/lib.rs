@@ -1,4 +1,5 @@
 //! Set-up, lab, demo, tests and benchmark of captured.
 
 pub mod dashboard;
+pub mod demo;
 pub mod lab;

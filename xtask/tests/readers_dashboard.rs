@@ -12,10 +12,7 @@ use dashboard::{
 use serde_json::Value;
 use xtask::{
     dashboard::{Dashboard, Panel, Prometheus, Variables, file, model},
-    lab::{
-        command,
-        daemon::{LISTEN, workspace},
-    },
+    lab::{build::workspace, command, daemon::LISTEN},
 };
 
 /// Tells where it stands, then what was expected.

@@ -15,7 +15,7 @@ pub use variables::Variables;
 
 use std::path::PathBuf;
 
-use crate::lab::daemon::workspace;
+use crate::lab::build::workspace;
 
 /// Path of a file in `dashboards/`.
 #[must_use]

@@ -9,7 +9,7 @@ use std::{
     process::{self, Command},
     sync::{
         Mutex, MutexGuard, Once, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ const NETNS_DIRECTORY: &str = "/run/netns";
 const PREFIX: &str = "cap";
 
 static LIVE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static EXITING: AtomicBool = AtomicBool::new(false);
 static LABS: AtomicU32 = AtomicU32::new(0);
 static PREPARED: Once = Once::new();
 
@@ -51,13 +52,46 @@ pub fn prepare() {
     });
 }
 
-/// Notes a namespace to be removed when the process is interrupted.
-pub fn register(name: &str) {
-    live().push(name.to_owned());
+/// Makes a namespace that is removed with this process at the latest.
+///
+/// # Errors
+/// `ip netns add` failed.
+pub fn create(name: &str) -> Result<()> {
+    let mut live = changes();
+    // Noted first: an `ip` that was interrupted may have left something.
+    live.push(name.to_owned());
+    command::run(Command::new("ip").args(["netns", "add", name]), b"").map(|_| ())
 }
 
 /// Kills what runs in a namespace, removes it, and forgets it.
 pub fn remove(name: &str) {
+    let mut live = changes();
+    remove_now(name);
+    live.retain(|live| live != name);
+}
+
+/// Removes all namespaces of this process and ends it.
+pub fn exit(code: i32) -> ! {
+    EXITING.store(true, Relaxed);
+    // Held to the end: whoever wants to make or remove a namespace now waits until all is over.
+    let live = changes();
+    for name in live.iter().rev() {
+        remove_now(name);
+    }
+    process::exit(code)
+}
+
+/// Is the process about to end? Then failures of other threads, whose namespaces vanish under
+/// them, are not worth a word.
+#[must_use]
+pub fn exiting() -> bool {
+    EXITING.load(Relaxed)
+}
+
+fn remove_now(name: &str) {
+    if !Path::new(NETNS_DIRECTORY).join(name).exists() {
+        return;
+    }
     let emptied = wait_until(Duration::from_secs(5), "processes to end", || {
         let inside = pids(name);
         for pid in &inside {
@@ -71,15 +105,6 @@ pub fn remove(name: &str) {
     });
     if let Err(error) = deleted {
         eprintln!("warning: cannot remove the network namespace {name}: {error:#}");
-    }
-    live().retain(|live| live != name);
-}
-
-/// Removes all namespaces of this process.
-pub fn remove_all() {
-    let names = live().clone();
-    for name in names.iter().rev() {
-        remove(name);
     }
 }
 
@@ -110,7 +135,8 @@ fn owner(name: &str) -> Option<u32> {
     pid.parse().ok()
 }
 
-fn live() -> MutexGuard<'static, Vec<String>> {
+/// The namespaces of this process, and the right to make or remove one.
+fn changes() -> MutexGuard<'static, Vec<String>> {
     // A list of names is whole whatever the thread that panicked was doing.
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }

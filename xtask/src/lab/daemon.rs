@@ -1,18 +1,16 @@
 //! captured itself, running in a namespace.
 
 use std::{
-    env,
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
-    sync::OnceLock,
+    process::ExitStatus,
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
-use super::{Metrics, Namespace, Process, command, wait_until};
+use super::{Metrics, Namespace, Process, build, command, wait_until};
 
 /// Where the daemon listens unless told otherwise.
 pub const LISTEN: &str = "127.0.0.1:9411";
@@ -49,7 +47,7 @@ impl<'a> Daemon<'a> {
         namespace: &'a Namespace,
         arguments: &[S],
     ) -> Result<Self> {
-        let mut captured = namespace.command(binary()?);
+        let mut captured = namespace.command(build::captured()?);
         captured.arg("run").args(arguments);
         let process = Process::start(&mut captured)?;
         Ok(Self { namespace, process, listen: listen_address(arguments) })
@@ -184,42 +182,6 @@ pub fn segments(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     segments.sort();
     Ok(segments)
-}
-
-/// The release build of captured, built from the sources as they are now, once for the process.
-///
-/// # Errors
-/// The build failed; with what the compiler said.
-pub fn binary() -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        command::run(&mut build_command(), b"").map_err(|error| format!("{error:#}"))?;
-        Ok(target_directory().join("release/captured"))
-    });
-    built.clone().map_err(|error| anyhow!(error))
-}
-
-/// The command that builds the daemon.
-#[must_use]
-pub fn build_command() -> Command {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.current_dir(workspace());
-    build.args(["build", "--release", "--package", "capture-user", "--bin", "captured"]);
-    build
-}
-
-/// Top of the workspace.
-#[must_use]
-pub fn workspace() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
-}
-
-/// Where cargo puts what it builds.
-#[must_use]
-pub fn target_directory() -> PathBuf {
-    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// The value of `--listen` among the daemon's arguments, or the default.

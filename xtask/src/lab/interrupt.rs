@@ -1,7 +1,6 @@
 //! Ctrl-C and SIGTERM: the namespaces go before the process does.
 
 use std::{
-    process,
     sync::{Condvar, Mutex, PoisonError},
     thread,
 };
@@ -59,6 +58,5 @@ fn handle(signal: i32) {
     }
     drop(meaning);
     eprintln!("\ninterrupted: removing the lab");
-    cleanup::remove_all();
-    process::exit(128 + signal);
+    cleanup::exit(128 + signal);
 }

@@ -9,6 +9,7 @@
 //! - [`Daemon`], [`HttpServer`], [`http::get`]: what runs in them.
 //! - [`readers`]: other people's programs that judge what captured wrote.
 
+pub mod build;
 pub mod cleanup;
 pub mod command;
 pub mod daemon;

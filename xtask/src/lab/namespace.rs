@@ -26,9 +26,8 @@ impl Namespace {
     pub fn create(prefix: &str, role: &str) -> Result<Self> {
         cleanup::prepare();
         let name = format!("{prefix}-{role}");
-        command::run(Command::new("ip").args(["netns", "add", &name]), b"")
+        cleanup::create(&name)
             .with_context(|| format!("cannot make the network namespace {name}"))?;
-        cleanup::register(&name);
         let namespace = Self { name };
         namespace.ip("link set lo up")?;
         Ok(namespace)
