@@ -1,19 +1,78 @@
+//! The kernel programs of captured.
+//!
+//! `ingress` (XDP) and `egress` (tc) parse and account every frame, run the TCP step, and hand the
+//! frame to the later stages by tail calls: filter, then deliver. A frame is never dropped here
+//! but by mirror mode: every way out of a program that is not a delivery lets the frame go on.
 #![no_std]
 #![no_main]
+#![warn(unused)]
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+mod access;
+mod account;
+mod entry;
+mod filter;
+mod flows;
+mod interfaces;
+mod mirror;
+mod stages;
+mod tap;
 
+use aya_ebpf::{
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+
+use crate::access::{Egress, Ingress};
+
+/// Entry of every frame that comes in.
 #[xdp(frags)]
-pub fn ingress(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_PASS
+pub fn ingress(ctx: XdpContext) -> u32 {
+    entry::frame(&Ingress(ctx))
 }
 
-#[cfg(not(test))]
+/// Drops or passes what no rule of the configuration wants; calls the deliver stage for the rest.
+#[xdp(frags)]
+pub fn filter_xdp(ctx: XdpContext) -> u32 {
+    filter::frame(&Ingress(ctx))
+}
+
+/// Copies the frame into the ring buffer and lets it pass.
+#[xdp(frags)]
+pub fn deliver_tap(ctx: XdpContext) -> u32 {
+    tap::frame(&Ingress(ctx))
+}
+
+/// Redirects the frame to the AF_XDP socket of its queue.
+#[xdp(frags)]
+pub fn deliver_mirror(ctx: XdpContext) -> u32 {
+    mirror::frame(&Ingress(ctx))
+}
+
+/// Entry of every frame that goes out.
+#[classifier]
+pub fn egress(ctx: TcContext) -> i32 {
+    entry::frame(&Egress(ctx)) as i32
+}
+
+/// As `filter_xdp`, for what goes out.
+#[classifier]
+pub fn filter_tc(ctx: TcContext) -> i32 {
+    filter::frame(&Egress(ctx)) as i32
+}
+
+/// As `deliver_tap`, for what goes out.
+#[classifier]
+pub fn deliver_egress(ctx: TcContext) -> i32 {
+    tap::frame(&Egress(ctx)) as i32
+}
+
+/// The verifier refuses an endless loop, and so a program in which a panic can be reached.
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo) -> ! {
     loop {}
 }
 
+/// Helpers such as `bpf_ktime_get_ns` and the ring buffer's are for GPL-compatible programs only.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

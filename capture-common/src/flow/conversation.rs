@@ -68,7 +68,27 @@ pub struct Conversation {
 const _: () = assert!(size_of::<DirectionState>() == 40);
 const _: () = assert!(size_of::<Conversation>() == 96);
 
+impl DirectionState {
+    /// Nothing seen yet.
+    pub const NEW: Self = Self {
+        base: 0,
+        next: 0,
+        max_ack: 0,
+        last_ack: 0,
+        next_time: 0,
+        last_time: 0,
+        ifindex: 0,
+        window: 0,
+        duplicates: 0,
+        flags: 0,
+    };
+}
+
 impl Conversation {
+    /// Nothing seen yet.
+    pub const NEW: Self =
+        Self { low: DirectionState::NEW, high: DirectionState::NEW, syn_time: 0, initial_rtt: 0 };
+
     /// Takes note of a segment sent by `side` that was seen on `ifindex` at `now` (nanoseconds of
     /// `CLOCK_MONOTONIC`), and classifies it. `None` if it is only another sighting: a direction's
     /// state belongs to the interface that saw it first.

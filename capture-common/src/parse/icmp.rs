@@ -2,7 +2,7 @@
 
 use super::{
     Load, Packet, Quote, be16,
-    ip::{IPV4_MIN_LENGTH, IPV6_LENGTH, Transport},
+    ip::{IPV4_MIN_LENGTH, IPV6_LENGTH},
     layers,
     packet::mapped,
     transport::has_ports,
@@ -11,27 +11,41 @@ use crate::reason::Reason;
 
 const HEADER_LENGTH: usize = 8;
 
+/// What is left of a quoted packet: where it starts and how many bytes of it the message holds.
+struct Quoted {
+    offset: usize,
+    length: u32,
+}
+
+impl Quoted {
+    /// Without its first `bytes`.
+    #[inline(always)]
+    const fn behind(&self, bytes: usize) -> Self {
+        Self { offset: self.offset + bytes, length: self.length.saturating_sub(bytes as u32) }
+    }
+}
+
 #[inline(always)]
 pub(super) fn parse<L: Load + ?Sized>(
     frame: &L,
-    at: Transport,
+    offset: usize,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
-    if at.length() < HEADER_LENGTH as u32 {
+    let length = packet.transport_length();
+    if length < HEADER_LENGTH as u32 {
         return Err(Reason::TruncatedIcmp);
     }
-    let [kind, code, ..]: [u8; HEADER_LENGTH] =
-        frame.load(at.offset).ok_or(Reason::TruncatedIcmp)?;
+    let [kind, code, ..]: [u8; HEADER_LENGTH] = frame.load(offset).ok_or(Reason::TruncatedIcmp)?;
     packet.icmp_type = kind;
     packet.icmp_code = code;
     if !is_error(packet.ip_version, kind) || packet.has(layers::FRAGMENT) {
         return Ok(());
     }
-    let at = Transport { offset: at.offset + HEADER_LENGTH, end: at.end };
+    let quoted = Quoted { offset: offset + HEADER_LENGTH, length: length - HEADER_LENGTH as u32 };
     if packet.ip_version == 6 {
-        quote_v6(frame, at, &mut packet.quote)?;
+        quote_v6(frame, quoted, &mut packet.quote)?;
     } else {
-        quote_v4(frame, at, &mut packet.quote)?;
+        quote_v4(frame, quoted, &mut packet.quote)?;
     }
     packet.layers |= layers::QUOTE;
     Ok(())
@@ -46,26 +60,26 @@ const fn is_error(ip_version: u8, kind: u8) -> bool {
 }
 
 #[inline(always)]
-fn quote_v4<L: Load + ?Sized>(frame: &L, at: Transport, quote: &mut Quote) -> Result<(), Reason> {
-    if at.length() < IPV4_MIN_LENGTH as u32 {
+fn quote_v4<L: Load + ?Sized>(frame: &L, at: Quoted, quote: &mut Quote) -> Result<(), Reason> {
+    if at.length < IPV4_MIN_LENGTH as u32 {
         return Err(Reason::TruncatedQuote);
     }
-    let header: [u8; IPV4_MIN_LENGTH] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;
+    let header: [u8; 10] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;
     let header_length = usize::from(header[0] & 0x0f) * 4;
     if header[0] >> 4 != 4 || header_length < IPV4_MIN_LENGTH {
         return Err(Reason::BadQuote);
     }
-    quote.source = mapped([header[12], header[13], header[14], header[15]]);
-    quote.destination = mapped([header[16], header[17], header[18], header[19]]);
+    quote.source = mapped(frame.load(at.offset + 12).ok_or(Reason::TruncatedQuote)?);
+    quote.destination = mapped(frame.load(at.offset + 16).ok_or(Reason::TruncatedQuote)?);
     quote.protocol = header[9];
     let is_first = be16([header[6], header[7]]) & 0x1fff == 0;
-    ports(frame, Transport { offset: at.offset + header_length, end: at.end }, is_first, quote)
+    ports(frame, at.behind(header_length), is_first, quote)
 }
 
 /// Extension headers in a quote are not followed: such a quote names its addresses, but no ports.
 #[inline(always)]
-fn quote_v6<L: Load + ?Sized>(frame: &L, at: Transport, quote: &mut Quote) -> Result<(), Reason> {
-    if at.length() < IPV6_LENGTH as u32 {
+fn quote_v6<L: Load + ?Sized>(frame: &L, at: Quoted, quote: &mut Quote) -> Result<(), Reason> {
+    if at.length < IPV6_LENGTH as u32 {
         return Err(Reason::TruncatedQuote);
     }
     let start: [u8; 8] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;
@@ -75,7 +89,7 @@ fn quote_v6<L: Load + ?Sized>(frame: &L, at: Transport, quote: &mut Quote) -> Re
     quote.source = frame.load(at.offset + 8).ok_or(Reason::TruncatedQuote)?;
     quote.destination = frame.load(at.offset + 24).ok_or(Reason::TruncatedQuote)?;
     quote.protocol = start[6];
-    ports(frame, Transport { offset: at.offset + IPV6_LENGTH, end: at.end }, true, quote)
+    ports(frame, at.behind(IPV6_LENGTH), true, quote)
 }
 
 /// The first eight bytes behind the quoted IP header must be there (RFC 792); of these the first
@@ -83,7 +97,7 @@ fn quote_v6<L: Load + ?Sized>(frame: &L, at: Transport, quote: &mut Quote) -> Re
 #[inline(always)]
 fn ports<L: Load + ?Sized>(
     frame: &L,
-    at: Transport,
+    at: Quoted,
     is_first: bool,
     quote: &mut Quote,
 ) -> Result<(), Reason> {
@@ -93,7 +107,7 @@ fn ports<L: Load + ?Sized>(
     if !is_first || !has_ports(quote.protocol) {
         return Ok(());
     }
-    if at.length() < 8 {
+    if at.length < 8 {
         return Err(Reason::TruncatedQuote);
     }
     let ports: [u8; 4] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;

@@ -22,29 +22,13 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Where the transport header is, and where the IP header says that the packet ends.
-#[derive(Clone, Copy)]
-pub(super) struct Transport {
-    pub offset: usize,
-    /// Offset of the first byte behind the packet.
-    pub end: u32,
-}
-
-impl Transport {
-    /// Bytes between `offset` and the end of the packet.
-    #[inline(always)]
-    pub fn length(self) -> u32 {
-        self.end.saturating_sub(self.offset as u32)
-    }
-}
-
 #[inline(always)]
 pub(super) fn parse_v4<L: Load + ?Sized>(
     frame: &L,
     frame_length: u32,
     offset: usize,
     packet: &mut Packet,
-) -> Result<Transport, Reason> {
+) -> Result<(), Reason> {
     let header: [u8; IPV4_MIN_LENGTH] = frame.load(offset).ok_or(Reason::TruncatedIpv4)?;
     let header_length = usize::from(header[0] & 0x0f) * 4;
     if header[0] >> 4 != 4 || header_length < IPV4_MIN_LENGTH {
@@ -58,7 +42,7 @@ pub(super) fn parse_v4<L: Load + ?Sized>(
     }
     // The options are skipped, but they must be there.
     let _last: [u8; 1] = frame.load(offset + header_length - 1).ok_or(Reason::TruncatedIpv4)?;
-    packet.ip_version = 4;
+    packet.network_end = offset as u32 + total;
     packet.ttl = header[8];
     packet.protocol = header[9];
     packet.source = mapped([header[12], header[13], header[14], header[15]]);
@@ -70,7 +54,8 @@ pub(super) fn parse_v4<L: Load + ?Sized>(
             return Err(Reason::Fragment);
         }
     }
-    Ok(Transport { offset: offset + header_length, end: offset as u32 + total })
+    packet.transport_offset = (offset + header_length) as u16;
+    Ok(())
 }
 
 #[inline(always)]
@@ -79,17 +64,16 @@ pub(super) fn parse_v6<L: Load + ?Sized>(
     frame_length: u32,
     offset: usize,
     packet: &mut Packet,
-) -> Result<Transport, Reason> {
+) -> Result<(), Reason> {
     let start: [u8; 8] = frame.load(offset).ok_or(Reason::TruncatedIpv6)?;
     if start[0] >> 4 != 6 {
         return Err(Reason::BadIpv6Header);
     }
     packet.source = frame.load(offset + 8).ok_or(Reason::TruncatedIpv6)?;
     packet.destination = frame.load(offset + 24).ok_or(Reason::TruncatedIpv6)?;
-    packet.ip_version = 6;
     packet.ttl = start[7];
     let payload = u32::from(be16([start[4], start[5]]));
-    let end = if payload == 0 {
+    packet.network_end = if payload == 0 {
         // A jumbogram (RFC 2675) or a super-packet: the frame tells.
         frame_length
     } else {
@@ -97,9 +81,10 @@ pub(super) fn parse_v6<L: Load + ?Sized>(
     };
     let (protocol, offset) = extensions(frame, start[6], offset + IPV6_LENGTH, packet)?;
     packet.protocol = protocol;
+    packet.transport_offset = offset as u16;
     match protocol {
         NO_NEXT_HEADER | ENCAPSULATING_SECURITY => Err(Reason::NoTransport),
-        _ => Ok(Transport { offset, end }),
+        _ => Ok(()),
     }
 }
 

@@ -23,27 +23,25 @@ const ETHERTYPE_PPPOE_DISCOVERY: u16 = 0x8863;
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
 
-/// Where the IP header is and which version it should be.
-pub(super) struct Network {
-    pub offset: usize,
-    pub version: u8,
-}
-
 #[inline(always)]
-pub(super) fn parse<L: Load + ?Sized>(frame: &L, packet: &mut Packet) -> Result<Network, Reason> {
+pub(super) fn parse<L: Load + ?Sized>(frame: &L, packet: &mut Packet) -> Result<(), Reason> {
     let mut ethertype = be16(frame.load(12).ok_or(Reason::TruncatedEthernet)?);
     let mut offset = ETHERNET_LENGTH;
-    while is_vlan(ethertype) {
-        if packet.vlans == MAX_VLANS {
+    for tags in 0..=MAX_VLANS {
+        if !is_vlan(ethertype) {
+            packet.vlans = tags;
+            break;
+        }
+        if tags == MAX_VLANS {
+            packet.vlans = tags;
             return Err(Reason::TooManyVlans);
         }
         ethertype = be16(frame.load(offset + 2).ok_or(Reason::TruncatedVlan)?);
         offset += 4;
-        packet.vlans += 1;
     }
     match ethertype {
-        ETHERTYPE_IPV4 => Ok(Network { offset, version: 4 }),
-        ETHERTYPE_IPV6 => Ok(Network { offset, version: 6 }),
+        ETHERTYPE_IPV4 => found(packet, 4, offset),
+        ETHERTYPE_IPV6 => found(packet, 6, offset),
         ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => mpls(frame, offset, packet),
         ETHERTYPE_PPPOE_SESSION => pppoe(frame, offset, packet),
         ETHERTYPE_PPPOE_DISCOVERY => Err(Reason::PppoeNotIp),
@@ -56,10 +54,18 @@ const fn is_vlan(ethertype: u16) -> bool {
     matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN | ETHERTYPE_OLD_SERVICE_VLAN)
 }
 
+/// Notes where the IP header is, and which version it should be.
+#[inline(always)]
+fn found(packet: &mut Packet, version: u8, offset: usize) -> Result<(), Reason> {
+    packet.network_offset = offset as u16;
+    packet.ip_version = version;
+    Ok(())
+}
+
 /// Skips the label stack (RFC 3032). Nothing in it says what follows: by convention the first
 /// nibble of the payload tells IPv4 and IPv6 (RFC 4928).
 #[inline(always)]
-fn mpls<L: Load + ?Sized>(frame: &L, start: usize, packet: &mut Packet) -> Result<Network, Reason> {
+fn mpls<L: Load + ?Sized>(frame: &L, start: usize, packet: &mut Packet) -> Result<(), Reason> {
     const BOTTOM_OF_STACK: u8 = 1;
     packet.layers |= layers::MPLS;
     let mut offset = start;
@@ -69,7 +75,7 @@ fn mpls<L: Load + ?Sized>(frame: &L, start: usize, packet: &mut Packet) -> Resul
         if third & BOTTOM_OF_STACK != 0 {
             let [first] = frame.load(offset).ok_or(Reason::TruncatedMpls)?;
             return match first >> 4 {
-                version @ (4 | 6) => Ok(Network { offset, version }),
+                version @ (4 | 6) => found(packet, version, offset),
                 _ => Err(Reason::MplsNotIp),
             };
         }
@@ -80,18 +86,14 @@ fn mpls<L: Load + ?Sized>(frame: &L, start: usize, packet: &mut Packet) -> Resul
 /// Skips a PPPoE session header and the PPP protocol field, which may be compressed to one byte
 /// (RFC 1661, section 6.5; RFC 2516 advises against it, so it is taken for "not IP").
 #[inline(always)]
-fn pppoe<L: Load + ?Sized>(
-    frame: &L,
-    offset: usize,
-    packet: &mut Packet,
-) -> Result<Network, Reason> {
+fn pppoe<L: Load + ?Sized>(frame: &L, offset: usize, packet: &mut Packet) -> Result<(), Reason> {
     const LENGTH: usize = 8;
     packet.layers |= layers::PPPOE;
     let protocol = be16(frame.load(offset + 6).ok_or(Reason::TruncatedPppoe)?);
     let offset = offset + LENGTH;
     match protocol {
-        PPP_IPV4 => Ok(Network { offset, version: 4 }),
-        PPP_IPV6 => Ok(Network { offset, version: 6 }),
+        PPP_IPV4 => found(packet, 4, offset),
+        PPP_IPV6 => found(packet, 6, offset),
         _ => Err(Reason::PppoeNotIp),
     }
 }

@@ -12,7 +12,7 @@ mod transport;
 
 pub use ip::MAX_IPV6_EXTENSIONS;
 pub use link::{MAX_MPLS_LABELS, MAX_VLANS};
-pub use packet::{Packet, Quote, depth, layers};
+pub use packet::{Packet, Quote, depth, layers, recall};
 
 pub use transport::has_ports;
 
@@ -45,16 +45,15 @@ pub fn parse<L: Load + ?Sized>(
     packet: &mut Packet,
 ) -> Result<(), Reason> {
     packet.reset();
-    let network = link::parse(frame, packet)?;
-    packet.network_offset = network.offset as u16;
+    link::parse(frame, packet)?;
     packet.depth = depth::LINK;
-    let transport = match network.version {
-        6 => ip::parse_v6(frame, frame_length, network.offset, packet)?,
-        _ => ip::parse_v4(frame, frame_length, network.offset, packet)?,
-    };
-    packet.transport_offset = transport.offset as u16;
+    let offset = usize::from(recall(&packet.network_offset));
+    match recall(&packet.ip_version) {
+        6 => ip::parse_v6(frame, frame_length, offset, packet)?,
+        _ => ip::parse_v4(frame, frame_length, offset, packet)?,
+    }
     packet.depth = depth::NETWORK;
-    transport::parse(frame, transport, packet)?;
+    transport::parse(frame, packet)?;
     packet.depth = depth::TRANSPORT;
     Ok(())
 }

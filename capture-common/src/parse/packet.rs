@@ -42,11 +42,14 @@ pub struct Packet {
     pub destination_port: u16,
     /// The TCP header, zero for other protocols.
     pub segment: Segment,
+    /// Bytes from the start of the frame to the end of the packet, as the IP header states it; the
+    /// frame may be padded beyond or cut before.
+    pub network_end: u32,
     /// Bytes from the start of the frame to the IP header.
     pub network_offset: u16,
     /// Bytes from the start of the frame to the transport header.
     pub transport_offset: u16,
-    /// 4, 6, or 0 if there is no IP header.
+    /// 4 or 6 as the link layer announced it, 0 if it announced neither.
     pub ip_version: u8,
     /// IP protocol number (IPv6: of the header behind the extension headers).
     pub protocol: u8,
@@ -93,6 +96,7 @@ impl Packet {
         self.source_port = 0;
         self.destination_port = 0;
         self.segment = Segment::default();
+        self.network_end = 0;
         self.network_offset = 0;
         self.transport_offset = 0;
         self.ip_version = 0;
@@ -103,6 +107,17 @@ impl Packet {
         self.icmp_type = 0;
         self.icmp_code = 0;
         self.ttl = 0;
+    }
+
+    /// Bytes of the packet from the transport header on, as the IP header states it.
+    #[inline(always)]
+    pub(super) fn transport_length(&self) -> u32 {
+        recall(&self.network_end).saturating_sub(self.transport_offset())
+    }
+
+    #[inline(always)]
+    fn transport_offset(&self) -> u32 {
+        u32::from(recall(&self.transport_offset))
     }
 
     /// Is one of these [`layers`] there?
@@ -124,4 +139,16 @@ pub(super) const fn mapped(v4: [u8; 4]) -> [u8; 16] {
 // SAFETY: repr(C) of integers; the layout test below shows that there is no implicit padding.
 unsafe impl aya::Pod for Packet {}
 
-const _: () = assert!(size_of::<Packet>() == 32 + 4 + 20 + 4 + 8 + 40);
+const _: () = assert!(size_of::<Packet>() == 32 + 4 + 20 + 4 + 4 + 8 + 40);
+
+/// Reads what an earlier stage left in a field, through memory.
+///
+/// The compiler would keep the value in a register, and the kernel's verifier would follow each way
+/// through the earlier stage separately through all of the later ones: they multiply. A value that
+/// comes out of a map is the same to it whichever way it got in.
+#[inline(always)]
+pub fn recall<T: Copy>(field: &T) -> T {
+    // SAFETY: a reference is valid for reads; volatile only keeps the compiler from knowing the
+    // value.
+    unsafe { core::ptr::read_volatile(field) }
+}

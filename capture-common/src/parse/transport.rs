@@ -1,6 +1,6 @@
 //! TCP, UDP, SCTP and the ICMP headers.
 
-use super::{Load, Packet, be16, icmp, ip::Transport, layers};
+use super::{Load, Packet, be16, icmp, layers, recall};
 use crate::{flow::Segment, reason::Reason};
 
 pub(super) const ICMP: u8 = 1;
@@ -22,29 +22,28 @@ pub const fn has_ports(protocol: u8) -> bool {
 }
 
 #[inline(always)]
-pub(super) fn parse<L: Load + ?Sized>(
-    frame: &L,
-    at: Transport,
-    packet: &mut Packet,
-) -> Result<(), Reason> {
-    match packet.protocol {
-        TCP => tcp(frame, at, packet),
-        UDP | UDP_LITE => ports(frame, at, UDP_LENGTH, Reason::TruncatedUdp, packet),
-        SCTP => ports(frame, at, SCTP_LENGTH, Reason::TruncatedSctp, packet),
-        ICMP if packet.ip_version == 4 => icmp::parse(frame, at, packet),
-        ICMPV6 if packet.ip_version == 6 => icmp::parse(frame, at, packet),
+pub(super) fn parse<L: Load + ?Sized>(frame: &L, packet: &mut Packet) -> Result<(), Reason> {
+    let offset = usize::from(recall(&packet.transport_offset));
+    let version = recall(&packet.ip_version);
+    match recall(&packet.protocol) {
+        TCP => tcp(frame, offset, packet),
+        UDP | UDP_LITE => ports(frame, offset, UDP_LENGTH, Reason::TruncatedUdp, packet),
+        SCTP => ports(frame, offset, SCTP_LENGTH, Reason::TruncatedSctp, packet),
+        ICMP if version == 4 => icmp::parse(frame, offset, packet),
+        ICMPV6 if version == 6 => icmp::parse(frame, offset, packet),
         _ => Err(Reason::OtherProtocol),
     }
 }
 
 #[inline(always)]
-fn tcp<L: Load + ?Sized>(frame: &L, at: Transport, packet: &mut Packet) -> Result<(), Reason> {
-    if at.length() < TCP_MIN_LENGTH as u32 {
+fn tcp<L: Load + ?Sized>(frame: &L, offset: usize, packet: &mut Packet) -> Result<(), Reason> {
+    let length = packet.transport_length();
+    if length < TCP_MIN_LENGTH as u32 {
         return Err(Reason::TruncatedTcp);
     }
-    let header: [u8; TCP_MIN_LENGTH] = frame.load(at.offset).ok_or(Reason::TruncatedTcp)?;
+    let header: [u8; TCP_MIN_LENGTH] = frame.load(offset).ok_or(Reason::TruncatedTcp)?;
     let header_length = u32::from(header[12] >> 4) * 4;
-    let payload = match at.length().checked_sub(header_length) {
+    let payload = match length.checked_sub(header_length) {
         Some(payload) if header_length >= TCP_MIN_LENGTH as u32 => payload,
         _ => return Err(Reason::BadTcpHeader),
     };
@@ -67,21 +66,22 @@ fn tcp<L: Load + ?Sized>(frame: &L, at: Transport, packet: &mut Packet) -> Resul
 #[inline(always)]
 fn ports<L: Load + ?Sized>(
     frame: &L,
-    at: Transport,
+    offset: usize,
     header_length: u32,
     truncated: Reason,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
-    if at.length() < header_length {
+    let length = packet.transport_length();
+    if length < header_length {
         return Err(truncated);
     }
-    let header: [u8; 8] = frame.load(at.offset).ok_or(truncated)?;
+    let header: [u8; 8] = frame.load(offset).ok_or(truncated)?;
     if header_length > 8 {
-        let _rest: [u8; 4] = frame.load(at.offset + 8).ok_or(truncated)?;
+        let _rest: [u8; 4] = frame.load(offset + 8).ok_or(truncated)?;
     }
     if packet.protocol == UDP && !packet.has(layers::FRAGMENT) {
-        let length = u32::from(be16([header[4], header[5]]));
-        if length != 0 && (length < UDP_LENGTH || length > at.length()) {
+        let stated = u32::from(be16([header[4], header[5]]));
+        if stated != 0 && (stated < UDP_LENGTH || stated > length) {
             return Err(truncated);
         }
     }

@@ -1,0 +1,132 @@
+//! Delivery in tap mode: a copy in the ring buffer, and the frame goes on.
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::RingBuf,
+};
+use capture_common::{
+    abi::{FRAME_HEADER_MAGIC, FrameHeader, KernelLoss, Scratch},
+    parse::recall,
+};
+
+use crate::{access::Hook, account};
+
+/// The daemon sets the real size when it loads the programs.
+#[map]
+static FRAMES: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
+
+/// Unread bytes in the ring at which the reader is woken; before that it comes by itself, every few
+/// milliseconds. The daemon sets it when it loads the programs.
+#[unsafe(no_mangle)]
+static WAKE_AT: u64 = 1 << 22;
+
+/// A record of the ring: the space is reserved in a few sizes, since the verifier wants constants.
+#[repr(C)]
+struct Record<const N: usize> {
+    header: FrameHeader,
+    bytes: [u8; N],
+}
+
+/// Most bytes of a frame that are copied. Only super-packets at egress can be larger.
+const MAX_BYTES: u32 = 65536;
+
+/// Copies the frame, whatever its size, and lets it pass.
+#[inline(always)]
+pub fn frame<H: Hook>(hook: &H) -> u32 {
+    let Some(scratch) = hook.scratch() else {
+        return H::PASS;
+    };
+    // SAFETY: this CPU's element, left there by the entry stage of this very frame.
+    let scratch = unsafe { &*scratch };
+    let Some(counters) = account::counters(scratch.interface.slot, H::DIRECTION) else {
+        return H::PASS;
+    };
+    counters.matched_frames += 1;
+    match copy(hook, scratch) {
+        Ok(()) => counters.delivered_frames += 1,
+        Err(stage) => _ = account::lost(counters, stage),
+    }
+    H::PASS
+}
+
+#[inline(always)]
+fn copy<H: Hook>(hook: &H, scratch: &Scratch) -> Result<(), KernelLoss> {
+    let length = scratch.frame_length.min(scratch.interface.snap_length).min(MAX_BYTES);
+    match length {
+        0 => Err(KernelLoss::CopyFailed),
+        1..=88 => record::<H, 88>(hook, scratch, length),
+        89..=216 => record::<H, 216>(hook, scratch, length),
+        217..=600 => record::<H, 600>(hook, scratch, length),
+        601..=1064 => record::<H, 1064>(hook, scratch, length),
+        1065..=1528 => record::<H, 1528>(hook, scratch, length),
+        1529..=4056 => record::<H, 4056>(hook, scratch, length),
+        4057..=9048 => record::<H, 9048>(hook, scratch, length),
+        9049..=16384 => record::<H, 16384>(hook, scratch, length),
+        _ => record::<H, { MAX_BYTES as usize }>(hook, scratch, length),
+    }
+}
+
+#[inline(always)]
+fn record<H: Hook, const N: usize>(
+    hook: &H,
+    scratch: &Scratch,
+    length: u32,
+) -> Result<(), KernelLoss> {
+    // In 64 bits and out of memory, so that the compiler makes these very comparisons of this very
+    // register: they are what the verifier knows of the length.
+    let bytes = recall(&u64::from(length));
+    if bytes == 0 || bytes > N as u64 {
+        return Err(KernelLoss::CopyFailed);
+    }
+    let Some(mut entry) = FRAMES.reserve_bytes(size_of::<Record<N>>(), 0) else {
+        return Err(KernelLoss::RingFull);
+    };
+    let record = entry.as_mut_ptr().cast::<Record<N>>();
+    // SAFETY: the record is ours until it is submitted, of the size of a Record<N> and aligned to
+    // eight bytes as all records of a ring buffer are; the header is plain integers.
+    unsafe { (&raw mut (*record).header).write(header::<H>(hook, scratch, length)) };
+    // SAFETY: at most N bytes, checked above.
+    let copied = unsafe { hook.copy((&raw mut (*record).bytes).cast(), bytes) };
+    if copied.is_err() {
+        entry.discard(BPF_RB_NO_WAKEUP.into());
+        return Err(KernelLoss::CopyFailed);
+    }
+    entry.submit(wake_up(size_of::<Record<N>>() as u64));
+    Ok(())
+}
+
+#[inline(always)]
+fn header<H: Hook>(hook: &H, scratch: &Scratch, captured_length: u32) -> FrameHeader {
+    FrameHeader {
+        // SAFETY: the helper has no requirements.
+        timestamp: unsafe { bpf_ktime_get_ns() },
+        original_length: scratch.frame_length,
+        captured_length,
+        ifindex: scratch.ifindex,
+        classes: scratch.classes,
+        queue: hook.queue(),
+        slot: scratch.interface.slot as u8,
+        direction: H::DIRECTION as u8,
+        matched_rule: scratch.matched_rule as u8,
+        magic: FRAME_HEADER_MAGIC,
+        padding: [0; 2],
+    }
+}
+
+/// Wakes the reader once, by the record that crosses the mark: a wake-up for each would cost more
+/// than the copy. Should a crossing be missed (the mark is crossed by two CPUs at once), the reader
+/// comes by itself.
+#[inline(always)]
+fn wake_up(record: u64) -> u64 {
+    // SAFETY: the static is initialised and only the loader changes it, before the program is
+    // loaded; volatile, so that the compiler does not take the initial value for granted.
+    let mark = unsafe { (&raw const WAKE_AT).read_volatile() };
+    let unread = FRAMES.query(BPF_RB_AVAIL_DATA.into());
+    if unread >= mark && unread.wrapping_sub(record + 8) < mark {
+        BPF_RB_FORCE_WAKEUP.into()
+    } else {
+        BPF_RB_NO_WAKEUP.into()
+    }
+}

@@ -1,0 +1,9 @@
+//! The kernel side as the daemon sees it: the loaded programs, their maps, their attachment.
+
+mod attach;
+mod object;
+mod tables;
+
+pub use attach::{AttachError, AttachedInterface, EgressHook};
+pub use object::{LoadError, Object, Settings};
+pub use tables::{TableError, Tables};

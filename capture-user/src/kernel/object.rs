@@ -1,0 +1,219 @@
+//! Loading the eBPF object: programs, maps, and the wiring of the stages.
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
+    programs::{Program, ProgramError, ProgramFd, SchedClassifier, Xdp},
+};
+use capture_common::abi::names;
+
+use super::tables::Tables;
+
+/// The object that `build.rs` made of `capture-ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/captured"));
+
+/// Sizes that are fixed when the programs are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Entries of the flow table.
+    pub flows: u32,
+    /// Bytes of the ring buffer of tap mode: a power of two, a multiple of the page size.
+    pub ring_bytes: u32,
+}
+
+/// Why the programs could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The object as a whole: maps could not be made.
+    #[error("cannot create the maps of the eBPF programs")]
+    Object(#[source] EbpfError),
+    /// The verifier or the kernel refused a program.
+    #[error("cannot load the eBPF program `{program}`")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// The kernel's words.
+        #[source]
+        source: ProgramError,
+    },
+    /// Something that the object should have is not in it: a broken build.
+    #[error("the eBPF object has no {kind} `{name}`: it does not fit this daemon, build it anew")]
+    Missing {
+        /// "program" or "map".
+        kind: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A map is not what the daemon takes it for, or could not be filled.
+    #[error("cannot use the map `{name}`")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        #[source]
+        source: MapError,
+    },
+}
+
+impl LoadError {
+    /// Did the kernel say that we may not?
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>()
+                && error.kind() == std::io::ErrorKind::PermissionDenied
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// The loaded programs. Dropping it unloads them, unless they are still attached.
+pub struct Object {
+    ebpf: Ebpf,
+}
+
+impl Object {
+    /// Creates the maps, loads all programs and wires their stages; attaches nothing.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; nothing stays behind.
+    pub fn load(settings: &Settings) -> Result<(Self, Tables), LoadError> {
+        let wake_at = u64::from(settings.ring_bytes) / 4;
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(names::FLOWS, settings.flows)
+            .map_max_entries(names::FRAMES, settings.ring_bytes)
+            .override_global("WAKE_AT", &wake_at, true)
+            .load(OBJECT)
+            .map_err(LoadError::Object)?;
+        for name in [
+            names::XDP_INGRESS,
+            names::XDP_FILTER,
+            names::XDP_DELIVER_TAP,
+            names::XDP_DELIVER_MIRROR,
+        ] {
+            xdp(&mut ebpf, name)?
+                .load()
+                .map_err(|source| LoadError::Program { program: name, source })?;
+        }
+        for name in [names::TC_EGRESS, names::TC_FILTER, names::TC_DELIVER_TAP] {
+            classifier(&mut ebpf, name)?
+                .load()
+                .map_err(|source| LoadError::Program { program: name, source })?;
+        }
+        let stages = Stages::new(&mut ebpf)?;
+        let tables = Tables {
+            interfaces: take(&mut ebpf, names::INTERFACES)?,
+            counters: take(&mut ebpf, names::COUNTERS)?,
+            flows: take(&mut ebpf, names::FLOWS)?,
+            filters: take(&mut ebpf, names::FILTERS)?,
+            sockets: take(&mut ebpf, names::SOCKETS)?,
+            stages,
+        };
+        Ok((Self { ebpf }, tables))
+    }
+
+    /// The ring buffer of tap mode; there is one reader, so it can be taken once.
+    ///
+    /// # Errors
+    /// It was taken before, or cannot be mapped.
+    pub fn take_frames(&mut self) -> Result<RingBuf<MapData>, LoadError> {
+        take(&mut self.ebpf, names::FRAMES)
+    }
+
+    /// The per-CPU scratch of one of the hooks, by name; for tests that look at what the programs
+    /// found in a frame.
+    ///
+    /// # Errors
+    /// There is no such map, or it was taken before.
+    pub fn take_scratch(
+        &mut self,
+        name: &'static str,
+    ) -> Result<PerCpuArray<MapData, capture_common::abi::Scratch>, LoadError> {
+        take(&mut self.ebpf, name)
+    }
+
+    /// An XDP program of the object.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, LoadError> {
+        xdp(&mut self.ebpf, name)
+    }
+
+    /// A tc program of the object.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
+        classifier(&mut self.ebpf, name)
+    }
+
+    /// For reading the programs' log messages.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+}
+
+/// The tail calls of both hooks. The kernel empties a program array when the last descriptor of it
+/// closes, so they must live as long as the attachment.
+pub(super) struct Stages {
+    pub xdp: ProgramArray<MapData>,
+    pub tc: ProgramArray<MapData>,
+    pub xdp_filter: ProgramFd,
+    pub tc_filter: ProgramFd,
+}
+
+impl Stages {
+    /// Puts the deliver programs into their slots. The filter slots stay empty: everything matches.
+    fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        let mut xdp: ProgramArray<MapData> = take(ebpf, names::XDP_STAGES)?;
+        let mut tc: ProgramArray<MapData> = take(ebpf, names::TC_STAGES)?;
+        let xdp_error = |source| LoadError::Map { name: names::XDP_STAGES, source };
+        xdp.set(names::STAGE_DELIVER_TAP, &program_fd(ebpf, names::XDP_DELIVER_TAP)?, 0)
+            .map_err(xdp_error)?;
+        xdp.set(names::STAGE_DELIVER_MIRROR, &program_fd(ebpf, names::XDP_DELIVER_MIRROR)?, 0)
+            .map_err(xdp_error)?;
+        tc.set(names::STAGE_DELIVER_TAP, &program_fd(ebpf, names::TC_DELIVER_TAP)?, 0)
+            .map_err(|source| LoadError::Map { name: names::TC_STAGES, source })?;
+        let xdp_filter = program_fd(ebpf, names::XDP_FILTER)?;
+        let tc_filter = program_fd(ebpf, names::TC_FILTER)?;
+        Ok(Self { xdp, tc, xdp_filter, tc_filter })
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, LoadError> {
+    ebpf.program_mut(name).ok_or(LoadError::Missing { kind: "program", name })
+}
+
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LoadError> {
+    program(ebpf, name)?.try_into().map_err(|source| LoadError::Program { program: name, source })
+}
+
+fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, LoadError> {
+    program(ebpf, name)?.try_into().map_err(|source| LoadError::Program { program: name, source })
+}
+
+fn program_fd(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramFd, LoadError> {
+    program(ebpf, name)?
+        .fd()
+        .and_then(|fd| fd.try_clone().map_err(ProgramError::IOError))
+        .map_err(|source| LoadError::Program { program: name, source })
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, LoadError> {
+    ebpf.take_map(name)
+        .ok_or(LoadError::Missing { kind: "map", name })?
+        .try_into()
+        .map_err(|source| LoadError::Map { name, source })
+}
