@@ -4,6 +4,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod frame;
+pub mod host;
 pub mod http;
 pub mod kernel;
 pub mod ledger;

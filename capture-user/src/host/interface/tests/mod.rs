@@ -1,0 +1,4 @@
+//! In network namespaces, with real interfaces.
+
+mod facts;
+mod watch;
