@@ -3,3 +3,5 @@
 pub mod dashboard;
 pub mod demo;
 pub mod lab;
+pub mod setup;
+pub mod suite;
