@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::{
+    demo,
     setup::{self, Purpose},
     suite,
 };
@@ -23,13 +24,15 @@ struct Cli {
 enum Command {
     /// Install what plain `cargo build` needs, and nothing else.
     Setup,
+    /// Play traffic in a lab of network namespaces, capture it, and report what was seen.
+    Demo(demo::Args),
     /// Lint, build the release daemon and run all tests.
     Test(suite::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -38,10 +41,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<()> {
     let install = !cli.no_install;
-    match &cli.command {
+    match cli.command {
         Command::Setup => setup::ensure(Purpose::Build, install),
+        Command::Demo(args) => {
+            setup::require_root("cargo xtask demo")?;
+            setup::ensure(Purpose::Demo, install)?;
+            demo::run(args)
+        }
         Command::Test(args) => {
             if args.is_unprivileged() {
                 setup::ensure(Purpose::Build, install)?;
@@ -49,7 +57,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
                 setup::require_root("cargo xtask test")?;
                 setup::ensure(Purpose::Test, install)?;
             }
-            suite::run(args)
+            suite::run(&args)
         }
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
-use crate::setup::{self, Toolchain};
+use crate::{
+    lab::build,
+    setup::{self, Toolchain},
+};
 
 /// The packages that are built for the host.
 const HOST: [&str; 3] = ["--workspace", "--exclude", "capture-ebpf"];
@@ -101,8 +104,9 @@ fn lint_ebpf() -> anyhow::Result<()> {
     command
         .args(["run", toolchain.name(), "cargo", if with_clippy { "clippy" } else { "check" }])
         .args(["--package", "capture-ebpf", "--target", "bpfel-unknown-none"])
-        .args(["-Z", "build-std=core", "--target-dir", "target/ebpf-lint"])
-        .current_dir(setup::workspace())
+        .args(["-Z", "build-std=core", "--target-dir"])
+        .arg(build::target_directory().join("ebpf-lint"))
+        .current_dir(build::workspace())
         .env("RUSTC_BOOTSTRAP", "1")
         .env_remove("CARGO")
         .env_remove("RUSTC")
@@ -164,7 +168,7 @@ fn of_tier(names: BTreeSet<String>, tier: Tier) -> BTreeSet<String> {
 fn test_files() -> anyhow::Result<BTreeMap<PathBuf, BTreeSet<String>>> {
     let mut files = BTreeMap::new();
     for package in ["capture-common", "capture-user", "xtask"] {
-        let directory = setup::workspace().join(package);
+        let directory = build::workspace().join(package);
         files.insert(directory.clone(), names_in(&directory.join("tests"))?);
     }
     Ok(files)
@@ -193,7 +197,7 @@ fn names_in(directory: &Path) -> anyhow::Result<BTreeSet<String>> {
 
 fn cargo(action: &str) -> Command {
     let mut cargo = setup::clean_cargo();
-    cargo.arg(action).current_dir(setup::workspace());
+    cargo.arg(action).current_dir(build::workspace());
     cargo
 }
 

@@ -33,9 +33,6 @@ pub struct Args {
     /// Keep the lab and the daemon running until Ctrl-C
     #[arg(long)]
     pub keep: bool,
-    /// Install nothing: only check that all that is needed is there
-    #[arg(long)]
-    pub no_install: bool,
     /// Scene to play: working, rejected, not-listening (or its number), or all
     #[arg(long, value_name = "NAME", default_value = "all")]
     pub scene: String,

@@ -18,6 +18,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use crate::lab::build;
 pub use ebpf::Toolchain;
 use missing::Missing;
 
@@ -83,8 +84,8 @@ pub fn require_root(what: &str) -> anyhow::Result<()> {
 }
 
 fn install_all(purpose: Purpose, missing: &Missing) -> anyhow::Result<()> {
-    let log = workspace().join("target/setup.log");
-    fs::create_dir_all(workspace().join("target")).context("can't make the target directory")?;
+    let log = build::target_directory().join("setup.log");
+    fs::create_dir_all(build::target_directory()).context("can't make the target directory")?;
     fs::write(&log, "").with_context(|| format!("can't write {}", log.display()))?;
     let packages = missing.debian_packages(purpose);
     if !packages.is_empty() {
@@ -123,12 +124,6 @@ pub fn is_installed(program: &str) -> bool {
 
 fn say(step: &str) {
     eprintln!("set-up: {step}");
-}
-
-/// The directory of the workspace.
-pub fn workspace() -> &'static Path {
-    let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_directory.parent().unwrap_or(crate_directory)
 }
 
 /// The cargo that runs this, without the variables of the package that it runs: build scripts that

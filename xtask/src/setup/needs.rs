@@ -28,7 +28,7 @@ pub(super) enum Probe {
 enum Group {
     /// Native libraries: libxdp, libbpf and their bindings.
     Native,
-    /// The lab of network namespaces, its hosts, and the reader that the demo's report names.
+    /// The lab of network namespaces, its hosts, and the readers that check its segments.
     Lab,
     /// The capture tools that captured is compared with.
     Rivals,
@@ -68,18 +68,16 @@ const NEEDS: &[Need] = &[
     header(Group::Native, "zlib.h", "zlib1g-dev"),
     program(Group::Lab, "ip", "iproute2"),
     program(Group::Lab, "nft", "nftables"),
-    program(Group::Lab, "sysctl", "procps"),
-    program(Group::Lab, "ping", "iputils-ping"),
     program(Group::Lab, "curl", "curl"),
     program(Group::Lab, "python3", "python3"),
     program(Group::Lab, "tshark", "tshark"),
-    program(Group::Rivals, "tcpdump", "tcpdump"),
+    program(Group::Lab, "capinfos", "wireshark-common"),
+    program(Group::Lab, "tcpdump", "tcpdump"),
     program(Group::Rivals, "dumpcap", "wireshark-common"),
     program(Group::Rivals, "netsniff-ng", "netsniff-ng"),
-    program(Group::Load, "ethtool", "ethtool"),
+    program(Group::Lab, "ethtool", "ethtool"),
     program(Group::Load, "iperf3", "iperf3"),
     program(Group::Checkers, "bpftool", "bpftool"),
-    program(Group::Checkers, "capinfos", "wireshark-common"),
     program(Group::Checkers, "editcap", "wireshark-common"),
     program(Group::Checkers, "hping3", "hping3"),
     program(Group::Checkers, "prometheus", "prometheus"),
