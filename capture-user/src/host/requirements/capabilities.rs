@@ -91,7 +91,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::host::requirements::check;
+    use crate::{
+        host::{namespace, requirements::check},
+        kernel::{AttachedInterface, EgressHook, Object, Settings},
+    };
 
     const TAP: Task = Task { mirror: false, umem_bytes: 0 };
     const MIRROR: Task = Task { mirror: true, umem_bytes: 32 << 20 };
@@ -164,5 +167,30 @@ mod tests {
         let all_but = [CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_IPC_LOCK];
         assert_eq!(with_only(&all_but, open), Err(Some(libc::EPERM)));
         assert_eq!(with_only(&[CAP_NET_RAW], open), Ok(()));
+    }
+
+    /// Loads and attaches in a namespace of its own with only these capabilities.
+    fn capture_with(held: &'static [Capability]) {
+        namespace::run(move || async move {
+            namespace::ip("link add v0 type veth peer name v1");
+            let ifindex = namespace::ifindex("v0");
+            caps::set(None, CapSet::Effective, &held.iter().copied().collect()).unwrap();
+            let settings = Settings { flows: 1024, ring_bytes: 1 << 16 };
+            let (mut object, _tables) = Object::load(&settings).expect("load");
+            for hook in [EgressHook::Tcx, EgressHook::Clsact] {
+                AttachedInterface::attach(&mut object, "v0", ifindex, hook).expect("attach");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_asked_for_is_enough_to_load_and_attach() {
+        capture_with(&[CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON]);
+    }
+
+    #[test]
+    #[should_panic = "load"]
+    fn perfmon_is_really_needed() {
+        capture_with(&[CAP_BPF, CAP_NET_ADMIN]);
     }
 }
