@@ -192,3 +192,14 @@ fn waiting_can_be_cancelled_at_any_point() {
         expect(&mut watch, "v", index, &[Up]).await;
     });
 }
+
+/// The daemon's tasks move between threads.
+#[test]
+fn futures_can_be_spawned() {
+    fn spawnable<F: Future + Send>(_: &F) {}
+    spawnable(&Facts::read("v"));
+    run(|| async {
+        let mut watch = Watch::start([absent("v")]).unwrap();
+        spawnable(&watch.next());
+    });
+}
