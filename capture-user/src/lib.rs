@@ -3,12 +3,14 @@
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod frame;
 pub mod host;
 pub mod http;
 pub mod kernel;
 pub mod ledger;
 pub mod metrics;
+pub mod segment;
 pub mod snapshot;
 
 /// An error and its causes in one line.

@@ -1,2 +1,41 @@
 //! The `captured` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+use capture_user::{
+    cli::{Cli, Command, EXIT_USAGE},
+    config, daemon,
+};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => {
+            env_logger::Builder::new()
+                .filter_level(args.log_level())
+                .format_target(false)
+                .parse_default_env()
+                .init();
+            match daemon::run(&args) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, error.exit_code()),
+            }
+        }
+        Command::Check(args) => match args.run() {
+            Ok(summary) => {
+                println!("{summary}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error, EXIT_USAGE),
+        },
+        Command::Config(_) => {
+            print!("{}", config::default_text());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    eprintln!("captured: {error}");
+    ExitCode::from(code)
+}

@@ -178,8 +178,11 @@ impl Stages {
             .map_err(xdp_error)?;
         xdp.set(names::STAGE_DELIVER_MIRROR, &program_fd(ebpf, names::XDP_DELIVER_MIRROR)?, 0)
             .map_err(xdp_error)?;
-        tc.set(names::STAGE_DELIVER_TAP, &program_fd(ebpf, names::TC_DELIVER_TAP)?, 0)
-            .map_err(|source| LoadError::Map { name: names::TC_STAGES, source })?;
+        // What the host sends is copied in mirror mode too: nothing can be redirected at egress.
+        for slot in [names::STAGE_DELIVER_TAP, names::STAGE_DELIVER_MIRROR] {
+            tc.set(slot, &program_fd(ebpf, names::TC_DELIVER_TAP)?, 0)
+                .map_err(|source| LoadError::Map { name: names::TC_STAGES, source })?;
+        }
         let xdp_filter = program_fd(ebpf, names::XDP_FILTER)?;
         let tc_filter = program_fd(ebpf, names::TC_FILTER)?;
         Ok(Self { xdp, tc, xdp_filter, tc_filter })

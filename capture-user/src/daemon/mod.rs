@@ -1,0 +1,182 @@
+//! The running daemon: puts the parts together, follows the interfaces, answers signals, and takes
+//! everything down in order.
+
+mod error;
+mod port;
+mod shared;
+mod signals;
+mod start;
+mod workers;
+
+pub use error::RunError;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+use crate::{
+    capture::clock::Clock,
+    cli::RunArgs,
+    config::{Config, compile_filter},
+    host::interface::{LinkEvent, LinkEventKind, Watch},
+    http,
+    kernel::Object,
+    segment::Store,
+};
+use port::Port;
+use shared::Shared;
+use signals::{Signal, Signals};
+use workers::Worker;
+
+/// How often the clock offset is sampled anew, and lost interfaces are looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How long a snapshot read that hangs may delay the end.
+const RUNTIME_END: Duration = Duration::from_secs(2);
+
+/// Runs `captured run` until a signal ends it.
+///
+/// # Errors
+/// The daemon could not be started; nothing is left attached.
+pub fn run(args: &RunArgs) -> Result<(), RunError> {
+    let config = Config::from_run_args(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let result = runtime.block_on(async {
+        if args.dry_run { start::dry_run(&config).await } else { serve(args, config).await }
+    });
+    runtime.shutdown_timeout(RUNTIME_END);
+    result
+}
+
+async fn serve(args: &RunArgs, config: Config) -> Result<(), RunError> {
+    let mut signals = Signals::new().map_err(RunError::Runtime)?;
+    let (mut daemon, listener) = start::start(config).await?;
+    let (end_http, http_ended) = watch::channel(());
+    let source = Arc::clone(&daemon.shared);
+    let mut ended = http_ended.clone();
+    let server = tokio::spawn(http::serve(listener, http::State::new(source), async move {
+        let _closed = ended.changed().await;
+    }));
+    daemon.follow(args, &mut signals).await;
+    daemon.stop();
+    drop(end_http);
+    if let Err(error) = server.await {
+        log::warn!("the HTTP server ended badly: {error}");
+    }
+    Ok(())
+}
+
+/// All that runs. The fields are dropped in this order: programs last, when nothing uses them.
+struct Daemon {
+    config: Config,
+    shared: Arc<Shared>,
+    clock: Arc<Clock>,
+    ports: Vec<Port>,
+    watch: Watch,
+    tap: Option<Worker>,
+    store: Store,
+    object: Object,
+}
+
+impl Daemon {
+    /// Follows interfaces and signals until one of these says stop.
+    async fn follow(&mut self, args: &RunArgs, signals: &mut Signals) {
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => return,
+                    Signal::Reload => self.reload(args),
+                },
+                event = self.watch.next() => self.link_changed(&event).await,
+                _ = housekeeping.tick() => {
+                    self.clock.resample();
+                    self.retry().await;
+                }
+            }
+        }
+    }
+
+    /// SIGHUP: takes over what can be taken over; the rest is named. A configuration with a mistake
+    /// changes nothing.
+    fn reload(&mut self, args: &RunArgs) {
+        let new = match Config::from_run_args(args) {
+            Ok(new) => new,
+            Err(error) => {
+                log::error!("not reloaded, everything stays as it is: {error}");
+                return;
+            }
+        };
+        let reload = Config::reloadable_changes(&self.config, &new);
+        self.config = reload.config;
+        self.store.set_limits(start::segment_settings(&self.config).limits());
+        for port in &mut self.ports {
+            let Some(interface) = self.config.interfaces.iter().find(|i| i.name == port.name())
+            else {
+                continue;
+            };
+            let rules = (!interface.filter.is_empty()).then(|| compile_filter(&interface.filter));
+            if let Err(error) = port.reconfigure(interface, rules.as_ref(), &self.shared) {
+                log::error!("{}: not reloaded: {}", port.name(), crate::chain(&error));
+            }
+        }
+        log::info!("reloaded; changed: {}", list(&reload.applied));
+        if !reload.restart.is_empty() {
+            log::warn!("these changes need a restart: {}", list(&reload.restart));
+        }
+    }
+
+    async fn link_changed(&mut self, event: &LinkEvent) {
+        let Some(port) = self.ports.iter_mut().find(|port| port.name() == event.name) else {
+            return;
+        };
+        match event.kind {
+            LinkEventKind::Deleted => port.detach(&self.shared, "it is gone"),
+            LinkEventKind::Appeared => {
+                let parts = port::Parts {
+                    object: &mut self.object,
+                    shared: &self.shared,
+                    store: &self.store,
+                    clock: &self.clock,
+                };
+                port.follow_to(event.ifindex, parts).await;
+            }
+            LinkEventKind::Down => log::warn!("{}: interface is down", event.name),
+            LinkEventKind::Up => log::info!("{}: interface is up", event.name),
+        }
+    }
+
+    /// Attaches what could not be attached when its interface appeared.
+    async fn retry(&mut self) {
+        for port in &mut self.ports {
+            let parts = port::Parts {
+                object: &mut self.object,
+                shared: &self.shared,
+                store: &self.store,
+                clock: &self.clock,
+            };
+            port.retry(parts).await;
+        }
+    }
+
+    /// Stops taking frames, lets the threads write what they have, closes the segments.
+    fn stop(mut self) {
+        log::info!("stopping");
+        for port in &mut self.ports {
+            port.detach(&self.shared, "stopping");
+        }
+        if let Some(tap) = self.tap.take() {
+            tap.stop();
+        }
+        drop(self.store);
+        self.shared.log_totals();
+    }
+}
+
+fn list(keys: &[String]) -> String {
+    if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") }
+}

@@ -1,0 +1,315 @@
+//! One configured interface: attached while it exists, attached again when it comes back.
+
+use std::sync::Arc;
+
+use capture_common::abi::{Direction, FilterRules, InterfaceConfig, Mode, interface_flags};
+
+use super::{RunError, shared::Shared, start::describe, workers::Worker};
+use crate::{
+    capture::{
+        clock::Clock,
+        mirror::{Progress, Queue, QueueConfig},
+    },
+    config::{self, Config, Unmatched, filter_text},
+    host::interface::Facts,
+    kernel::{AttachedInterface, EgressHook, Object, TableError},
+    ledger::Loss,
+    segment::Store,
+    snapshot::Attach,
+};
+
+/// What attaching needs besides the port.
+pub struct Parts<'a> {
+    /// The loaded programs.
+    pub object: &'a mut Object,
+    /// Maps and states.
+    pub shared: &'a Arc<Shared>,
+    /// Where frames go.
+    pub store: &'a Store,
+    /// For their times.
+    pub clock: &'a Arc<Clock>,
+}
+
+/// A configured interface.
+pub struct Port {
+    slot: u8,
+    interface: config::Interface,
+    rules: Option<FilterRules>,
+    snap_length: u32,
+    unmatched: Unmatched,
+    frames_per_queue: Option<u32>,
+    filter_generation: u32,
+    attached: Option<Attached>,
+    /// Mirror mode: redirected frames that sockets of earlier attachments accounted for, or that
+    /// were found lost.
+    settled: u64,
+    /// The interface exists, but attaching failed: try again.
+    wants_retry: bool,
+}
+
+struct Attached {
+    ifindex: u32,
+    queues: Vec<MirrorQueue>,
+    // Dropped first of all in `Port::detach`.
+    programs: AttachedInterface,
+}
+
+struct MirrorQueue {
+    number: u32,
+    progress: Arc<Progress>,
+    worker: Worker,
+}
+
+impl Port {
+    /// Not attached yet.
+    pub fn new(
+        slot: u8,
+        interface: &config::Interface,
+        rules: Option<FilterRules>,
+        config: &Config,
+    ) -> Self {
+        Self {
+            slot,
+            interface: interface.clone(),
+            rules,
+            snap_length: config.segments.snap_length,
+            unmatched: config.mirror.unmatched,
+            frames_per_queue: config.mirror.frames(),
+            filter_generation: 0,
+            attached: None,
+            settled: 0,
+            wants_retry: false,
+        }
+    }
+
+    /// The interface's name.
+    pub fn name(&self) -> &str {
+        &self.interface.name
+    }
+
+    /// Tells the programs of the interface, attaches them, and in mirror mode opens a socket for
+    /// each queue.
+    ///
+    /// # Errors
+    /// What could not be done; nothing of it stays.
+    pub fn attach(&mut self, facts: &Facts, parts: Parts<'_>) -> Result<(), RunError> {
+        let slot = u32::from(self.slot);
+        {
+            let mut tables = parts.shared.tables();
+            tables.set_filter(slot, self.filter_generation, self.rules.as_ref())?;
+            tables.set_interface(facts.index, &self.kernel_config())?;
+        }
+        let programs = AttachedInterface::attach(
+            parts.object,
+            self.name(),
+            facts.index,
+            EgressHook::of_this_kernel(),
+        )
+        .inspect_err(|_| self.forget(facts.index, parts.shared))?;
+        let attach = programs.attach;
+        let mut attached = Attached { ifindex: facts.index, queues: Vec::new(), programs };
+        let mut zero_copy = true;
+        if self.interface.mode == Mode::Mirror && self.interface.capture {
+            for number in 0..facts.queues {
+                match self.open_queue(facts, number, &parts) {
+                    Ok((queue, is_zero_copy)) => {
+                        zero_copy &= is_zero_copy;
+                        attached.queues.push(queue);
+                    }
+                    Err(error) => {
+                        self.attached = Some(attached);
+                        self.detach(parts.shared, "a queue could not be opened");
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        let copy = (!attached.queues.is_empty()).then_some(!zero_copy);
+        log::info!(
+            "{}: attached, {} XDP, {}",
+            self.name(),
+            attach.label(),
+            self.describe(&attached)
+        );
+        self.attached = Some(attached);
+        self.wants_retry = false;
+        parts.shared.update(self.slot, |state| {
+            state.attach = attach;
+            state.copy = copy;
+            state.problem.clear();
+        });
+        Ok(())
+    }
+
+    /// The order of AF_XDP: bind, fill, start to read, and only then publish.
+    fn open_queue(
+        &self,
+        facts: &Facts,
+        number: u32,
+        parts: &Parts<'_>,
+    ) -> Result<(MirrorQueue, bool), RunError> {
+        let queue = Queue::open(&QueueConfig {
+            interface: self.interface.name.clone(),
+            ifindex: facts.index,
+            queue: number,
+            slot: self.slot,
+            frames: self
+                .frames_per_queue
+                .unwrap_or_else(|| QueueConfig::default_frames(facts.queues)),
+            frame_size: QueueConfig::DEFAULT_FRAME_SIZE,
+        })?;
+        let zero_copy = queue.zero_copy();
+        let progress = queue.progress();
+        let socket = queue.fd().try_clone_to_owned().map_err(RunError::Runtime)?;
+        let stream = format!("{}-q{number}", self.interface.name);
+        let ledger = Arc::clone(&parts.shared.ledger);
+        let writer =
+            parts.store.writer(&stream, vec![describe(self.slot, &self.interface)], ledger.clone());
+        let clock = Arc::clone(parts.clock);
+        let worker = Worker::start(&format!("captured-{stream}"), move |stop| {
+            let (mut sink, _ended) = queue.run(writer, &clock, stop, &ledger);
+            crate::frame::FrameSink::close(&mut sink);
+        })
+        .map_err(RunError::Runtime)?;
+        parts.shared.tables().publish_socket(self.slot.into(), number, socket)?;
+        Ok((MirrorQueue { number, progress, worker }, zero_copy))
+    }
+
+    /// Takes the frames away from the daemon first, then the daemon from the interface.
+    pub fn detach(&mut self, shared: &Shared, why: &str) {
+        let Some(attached) = self.attached.take() else { return };
+        log::info!("{}: detaching: {why}", self.name());
+        {
+            let mut tables = shared.tables();
+            for queue in &attached.queues {
+                if let Err(error) = tables.withdraw_socket(self.slot.into(), queue.number) {
+                    log::warn!("{}: {}", self.name(), crate::chain(&error));
+                }
+            }
+        }
+        drop(attached.programs);
+        self.forget(attached.ifindex, shared);
+        let mut accounted = 0;
+        for queue in attached.queues {
+            queue.worker.stop();
+            accounted += queue.progress.accounted();
+        }
+        self.settle(accounted, shared);
+        shared.update(self.slot, |state| {
+            state.attach = Attach::Detached;
+            state.copy = None;
+            state.problem.clear();
+        });
+    }
+
+    /// Mirror mode: what was redirected, but reached no socket, is lost.
+    fn settle(&mut self, accounted: u64, shared: &Shared) {
+        if self.interface.mode != Mode::Mirror {
+            return;
+        }
+        self.settled += accounted;
+        let delivered = match shared.tables().counters(self.slot.into(), Direction::Ingress) {
+            Ok(counters) => counters.delivered_frames,
+            Err(error) => return log::warn!("{}: {}", self.name(), crate::chain(&error)),
+        };
+        let missing = delivered.saturating_sub(self.settled);
+        self.settled += missing;
+        shared.ledger.line(self.slot, Direction::Ingress).add_lost(Loss::RedirectFailed, missing);
+    }
+
+    fn forget(&self, ifindex: u32, shared: &Shared) {
+        if let Err(error) = shared.tables().remove_interface(ifindex) {
+            log::warn!("{}: {}", self.name(), crate::chain(&error));
+        }
+    }
+
+    /// The interface was made anew, under another index perhaps.
+    pub async fn follow_to(&mut self, ifindex: u32, parts: Parts<'_>) {
+        if self.attached.as_ref().is_some_and(|attached| attached.ifindex == ifindex) {
+            return;
+        }
+        self.detach(parts.shared, "another interface has its name now");
+        self.wants_retry = true;
+        self.retry(parts).await;
+    }
+
+    /// Attaches if that failed before; logs a failure only when it is not the one known already.
+    pub async fn retry(&mut self, parts: Parts<'_>) {
+        if !self.wants_retry {
+            return;
+        }
+        let shared = Arc::clone(parts.shared);
+        let problem = match Facts::read(self.name()).await {
+            Ok(facts) => match self.refusal(&facts) {
+                Some(refusal) => refusal,
+                None => match self.attach(&facts, parts) {
+                    Ok(()) => return,
+                    Err(error) => error.to_string(),
+                },
+            },
+            Err(error) => error.to_string(),
+        };
+        let name = self.name().to_owned();
+        shared.update(self.slot, |state| {
+            if state.problem != problem {
+                log::error!("{name}: cannot attach, will try again: {problem}");
+                state.problem = problem;
+            }
+        });
+    }
+
+    fn refusal(&self, facts: &Facts) -> Option<String> {
+        let is_mirror = self.interface.mode == Mode::Mirror && !self.interface.force;
+        is_mirror.then(|| facts.refuse_mirror()).flatten()
+    }
+
+    /// Puts a changed filter and a changed capture switch into force, from one frame to the next.
+    ///
+    /// # Errors
+    /// A map could not be written; the old settings stay in force.
+    pub fn reconfigure(
+        &mut self,
+        interface: &config::Interface,
+        rules: Option<&FilterRules>,
+        shared: &Shared,
+    ) -> Result<(), TableError> {
+        self.interface.capture = interface.capture;
+        self.interface.filter.clone_from(&interface.filter);
+        self.rules = rules.copied();
+        self.filter_generation ^= 1;
+        shared.update(self.slot, |state| state.filter = filter_text(&interface.filter));
+        let Some(attached) = &self.attached else { return Ok(()) };
+        let mut tables = shared.tables();
+        tables.set_filter(self.slot.into(), self.filter_generation, rules)?;
+        tables.set_interface(attached.ifindex, &self.kernel_config())
+    }
+
+    fn kernel_config(&self) -> InterfaceConfig {
+        let mut flags = 0;
+        if self.interface.capture {
+            flags |= interface_flags::CAPTURE;
+        }
+        if self.unmatched == Unmatched::Drop && self.interface.mode == Mode::Mirror {
+            flags |= interface_flags::DROP_UNMATCHED;
+        }
+        InterfaceConfig {
+            slot: self.slot.into(),
+            flags,
+            snap_length: self.snap_length,
+            filter_generation: self.filter_generation,
+            mode: self.interface.mode as u8,
+            padding: [0; 3],
+        }
+    }
+
+    fn describe(&self, attached: &Attached) -> String {
+        match self.interface.mode {
+            _ if !self.interface.capture => "counting only".to_owned(),
+            Mode::Tap => "tap: the traffic is untouched".to_owned(),
+            Mode::Mirror => format!(
+                "mirror: frames of {} queue(s) are taken away from the host",
+                attached.queues.len()
+            ),
+        }
+    }
+}
