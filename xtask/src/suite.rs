@@ -89,7 +89,10 @@ fn lint() -> anyhow::Result<()> {
     stage("clippy, host", &mut clippy)?;
     lint_ebpf()?;
     if setup::is_installed("cargo-deny") {
-        stage("licences, bans and sources", cargo("deny").args(["--all-features", "check"]))
+        stage(
+            "licences, bans and sources",
+            cargo("deny").args(["check", "licenses", "bans", "sources"]),
+        )
     } else {
         println!("\n== licences, bans and sources: left out, cargo-deny is not installed");
         Ok(())
