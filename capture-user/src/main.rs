@@ -13,6 +13,9 @@ fn main() -> ExitCode {
         Command::Run(args) => {
             env_logger::Builder::new()
                 .filter_level(args.log_level())
+                // aya tells every relocation at debug level; RUST_LOG brings it back.
+                .filter_module("aya", log::LevelFilter::Warn)
+                .filter_module("aya_obj", log::LevelFilter::Warn)
                 .format_target(false)
                 .parse_default_env()
                 .init();
