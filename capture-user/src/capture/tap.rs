@@ -27,9 +27,9 @@ const BATCH: usize = 256;
 /// Longest time between two ticks under load.
 const TICK: Duration = Duration::from_millis(100);
 /// How long the thread sleeps while frames come: the delay of a lone frame, and the most of the
-/// ring that fills meanwhile.
+/// ring that fills meanwhile. In milliseconds.
 const BUSY_PAUSE: u16 = 10;
-/// How long it sleeps when none came the last time, in milliseconds.
+/// How long it sleeps when none came lately, in milliseconds.
 const IDLE_PAUSE: u16 = 100;
 
 /// Reads frames on the calling thread until `stop` is set and the ring is empty, then closes the
@@ -45,7 +45,7 @@ pub fn run<S: FrameSink>(
     ledger: &Ledger,
 ) {
     let mut last_tick = Instant::now();
-    let mut pause = IDLE_PAUSE;
+    let mut was_empty = true;
     loop {
         // Read before the ring is: what was copied before the flag was set is seen after it.
         let stopping = stop.load(Relaxed);
@@ -60,13 +60,9 @@ pub fn run<S: FrameSink>(
         if stopping && count == 0 {
             break;
         }
-        pause = if count == 0 && pause == BUSY_PAUSE {
-            IDLE_PAUSE
-        } else if count == 0 {
-            pause
-        } else {
-            BUSY_PAUSE
-        };
+        // Two pauses without a frame in a row, and the next one is long.
+        let pause = if count == 0 && was_empty { IDLE_PAUSE } else { BUSY_PAUSE };
+        was_empty = count == 0;
         wait(&ring, pause);
     }
     sink.close();

@@ -39,25 +39,37 @@ pub enum RunError {
         source: io::Error,
     },
     /// The eBPF programs.
-    #[error("{}{hint}", crate::chain(source))]
+    #[error("{}{hint}", crate::chain(&**source))]
     Load {
         /// What failed.
-        source: LoadError,
+        source: Box<LoadError>,
         /// The probable cause, where there is one.
         hint: String,
     },
     /// The hooks.
-    #[error("{}", crate::chain(.0))]
-    Attach(#[from] AttachError),
+    #[error("{}", crate::chain(&**.0))]
+    Attach(Box<AttachError>),
     /// The maps.
-    #[error("{}", crate::chain(.0))]
-    Table(#[from] TableError),
+    #[error("{}", crate::chain(&**.0))]
+    Table(Box<TableError>),
     /// AF_XDP sockets.
     #[error("{}", crate::chain(.0))]
     Socket(#[from] crate::capture::mirror::MirrorError),
     /// Threads, signals, the event loop.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
+}
+
+impl From<AttachError> for RunError {
+    fn from(error: AttachError) -> Self {
+        Self::Attach(Box::new(error))
+    }
+}
+
+impl From<TableError> for RunError {
+    fn from(error: TableError) -> Self {
+        Self::Table(Box::new(error))
+    }
 }
 
 impl RunError {

@@ -54,9 +54,8 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
 async fn serve(args: &RunArgs, config: Config) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Runtime)?;
     let (mut daemon, listener) = start::start(config).await?;
-    let (end_http, http_ended) = watch::channel(());
+    let (end_http, mut ended) = watch::channel(());
     let source = Arc::clone(&daemon.shared);
-    let mut ended = http_ended.clone();
     let server = tokio::spawn(http::serve(listener, http::State::new(source), async move {
         let _closed = ended.changed().await;
     }));

@@ -107,7 +107,7 @@ fn load(config: &Config, facts: &[Facts]) -> Result<(Object, Tables), RunError> 
         } else {
             String::new()
         };
-        RunError::Load { source, hint }
+        RunError::Load { source: Box::new(source), hint }
     })
 }
 
@@ -139,8 +139,9 @@ fn start_tap(
     shared: &Arc<Shared>,
     clock: &Arc<Clock>,
 ) -> Result<Worker, RunError> {
-    let ring =
-        object.take_frames().map_err(|source| RunError::Load { source, hint: String::new() })?;
+    let ring = object
+        .take_frames()
+        .map_err(|source| RunError::Load { source: Box::new(source), hint: String::new() })?;
     let interfaces = config
         .interfaces
         .iter()
