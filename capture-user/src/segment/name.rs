@@ -104,29 +104,29 @@ mod tests {
     #[test]
     fn looks_as_documented() {
         let name = SegmentName::new(1_792_158_005_000_000_042, "eth1-q0", Format::Pcapng);
-        assert_eq!(name.to_string(), "captured_20261016T125325.000000042Z_eth1-q0.pcapng");
-        assert_eq!(name.partial(), ".captured_20261016T125325.000000042Z_eth1-q0.pcapng.partial");
+        assert_eq!(name.to_string(), "captured_20261016T134005.000000042Z_eth1-q0.pcapng");
+        assert_eq!(name.partial(), ".captured_20261016T134005.000000042Z_eth1-q0.pcapng.partial");
     }
 
     #[test]
     fn other_files_are_not_ours() {
-        let good = "captured_20261016T125325.000000042Z_tap.pcapng";
+        let good = "captured_20261016T134005.000000042Z_tap.pcapng";
         assert!(SegmentName::parse(good).is_some());
         for other in [
             "",
             ".lock",
             "notes.txt",
             "captured_",
-            "captured_20261016T125325.000000042Z.pcapng",
-            "captured_20261016T125325.000000042Z_.pcapng",
-            "captured_20261016T125325.000000042Z_tap.pcapng.gz",
-            "captured_20261016T125325.000000042Z_tap.pcapng.partial",
+            "captured_20261016T134005.000000042Z.pcapng",
+            "captured_20261016T134005.000000042Z_.pcapng",
+            "captured_20261016T134005.000000042Z_tap.pcapng.gz",
+            "captured_20261016T134005.000000042Z_tap.pcapng.partial",
             "captured_20261316T125325.000000042Z_tap.pcapng",
-            "captured_20261016T125325.00000004ZZ_tap.pcapng",
+            "captured_20261016T134005.00000004ZZ_tap.pcapng",
             "captured_19261016T125325.000000042Z_tap.pcapng",
-            "captured_20261016T125325.000000042Z_a b.pcapng",
-            "captured_20261016T125325.00000004äZ_tap.pcapng",
-            ".captured_20261016T125325.000000042Z_tap.pcapng",
+            "captured_20261016T134005.000000042Z_a b.pcapng",
+            "captured_20261016T134005.00000004äZ_tap.pcapng",
+            ".captured_20261016T134005.000000042Z_tap.pcapng",
         ] {
             assert_eq!(SegmentName::parse(other), None, "{other}");
         }

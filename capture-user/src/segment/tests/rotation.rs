@@ -64,7 +64,7 @@ fn time_ends_a_segment_with_and_without_traffic() {
         writer.frame(&info(START + second * SECOND, 100), &[&numbered(second)]);
     }
     writer.tick(START + 29 * SECOND);
-    assert_eq!(partial(directory.path()).len(), 1);
+    wait_for_partials(directory.path(), 1);
     writer.tick(START + 30 * SECOND);
     drop(store);
     let files = published(directory.path());
@@ -130,8 +130,8 @@ fn the_end_of_a_segment_says_what_it_holds() {
         writer.close();
     }
     drop(store);
-    let statistics =
-        published(directory.path()).iter().map(|path| read_pcapng(File::open(path).unwrap()).1);
+    let published = published(directory.path());
+    let statistics = published.iter().map(|path| read_pcapng(File::open(path).unwrap()).1);
     let expected = [vec![[5, 0, 5], [8, 7, 1]], vec![[5, 0, 5], [15, 14, 1]]];
     assert!(statistics.eq(expected));
 }
@@ -155,7 +155,7 @@ fn retention_deletes_the_oldest_of_ours_only() {
     let (files, now) = (published(directory.path()), status.snapshot());
     assert!(files.iter().map(|file| number(&read(file)[0])).eq(2..5));
     assert!(other.exists());
-    assert_eq!(partial(directory.path()).len(), 1);
+    wait_for_partials(directory.path(), 1);
     assert_eq!((now.count, now.deleted_by_count, now.deleted_by_bytes), (3, 2, 0));
     assert_eq!(now.oldest_frame, Some(START + 2));
     assert_eq!(now.bytes, files.iter().map(|file| file.metadata().unwrap().len()).sum::<u64>());
