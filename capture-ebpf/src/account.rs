@@ -3,7 +3,6 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use capture_common::{
     abi::{Counters, Direction, KernelLoss, MAX_INTERFACES, counters_index},
-    class::Class,
     icmp,
     parse::{Packet, depth},
     reason::Reason,
@@ -59,8 +58,8 @@ pub fn classes(counters: &mut Counters, ip_version: u8, classes: u32) {
         return;
     }
     let by_class = if ip_version == 6 { &mut counters.tcp[1] } else { &mut counters.tcp[0] };
-    for number in 0..Class::COUNT {
-        by_class[number] += u64::from(classes >> number & 1);
+    for (number, count) in by_class.iter_mut().enumerate() {
+        *count += u64::from(classes >> number & 1);
     }
 }
 
