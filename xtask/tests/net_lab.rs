@@ -89,6 +89,26 @@ fn requests_cross_the_gateway_as_on_a_cable() {
 }
 
 #[test]
+fn limited_downloads_lose_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    http::write_site(directory.path(), 16).unwrap();
+    let options = RoutedOptions { rate_mbit: Some(200), ..RoutedOptions::default() };
+    let lab = Lab::routed(&options).unwrap();
+    let _server = HttpServer::start(&lab.server, directory.path(), 8080).unwrap();
+    let url = format!("http://203.0.113.2:8080/{}", http::BIG_FILE);
+    let transfer = http::get(&lab.client, &url, Patience::default()).unwrap();
+    assert_eq!((transfer.status, transfer.body.len()), (200, 16 << 20));
+    assert!(transfer.seconds > 0.6, "{} s for 134 Mbit at 200 Mbit/s", transfer.seconds);
+    let counters = lab.server.run(&["nstat", "-asz", "TcpOutSegs", "TcpRetransSegs"]).unwrap();
+    let counter = |name: &str| {
+        let line = counters.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    assert!(counter("TcpOutSegs") > (16 << 20) / 1448, "{counters}");
+    assert_eq!(counter("TcpRetransSegs"), 0, "{counters}");
+}
+
+#[test]
 fn firewalls_reject_and_drop() {
     let directory = tempfile::tempdir().unwrap();
     http::write_site(directory.path(), 0).unwrap();

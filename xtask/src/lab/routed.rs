@@ -42,11 +42,26 @@ pub struct RoutedOptions {
     /// Give all neighbours their MAC addresses, so that no ARP or neighbour discovery is between
     /// the frames that a test counts.
     pub static_neighbours: bool,
+    /// Have all frames received by one CPU. Otherwise a veth queues a frame on the CPU that
+    /// happened to send it, and frames of one connection overtake each other: TCP then sees
+    /// losses that nobody caused. Costs throughput.
+    pub in_order: bool,
+    /// Most that client and server each send, in Mbit/s; `None` for no limit. Unlimited, a
+    /// download overruns the kernel's queues between namespaces (1,000 frames), which drop: a
+    /// test that counts retransmissions needs a limit.
+    pub rate_mbit: Option<u32>,
 }
 
 impl Default for RoutedOptions {
     fn default() -> Self {
-        Self { mtu: 1500, queues: 1, offloads: false, static_neighbours: true }
+        Self {
+            mtu: 1500,
+            queues: 1,
+            offloads: false,
+            static_neighbours: true,
+            in_order: true,
+            rate_mbit: None,
+        }
     }
 }
 
@@ -132,6 +147,10 @@ const QUIET: [(&str, &str); 4] = [
 
 const FORWARDING: [(&str, &str); 2] = [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")];
 
+/// Receive packet steering to CPU 0.
+const RECEIVE_ON_ONE_CPU: &str =
+    "set -e; for cpus in /sys/class/net/*/queues/rx-*/rps_cpus; do echo 1 > $cpus; done";
+
 impl Routed {
     pub(super) fn build(options: &RoutedOptions) -> Result<Self> {
         let prefix = cleanup::new_prefix();
@@ -150,6 +169,15 @@ impl Routed {
         lab.gateway.sysctls(&FORWARDING)?;
         for plan in &PLANS {
             lab.join(plan, options)?;
+        }
+        if options.in_order {
+            for namespace in [&lab.client, &lab.isp, &lab.gateway, &lab.server] {
+                namespace.run(&["sh", "-c", RECEIVE_ON_ONE_CPU])?;
+            }
+        }
+        if let Some(rate) = options.rate_mbit {
+            limit(&lab.client, "cli0", rate)?;
+            limit(&lab.server, "srv0", rate)?;
         }
         for (role, network, next_hop) in ROUTES {
             lab.role(role)?.ip(&format!("route add {network} via {next_hop}"))?;
@@ -210,4 +238,12 @@ impl Routed {
         })?;
         refused.with_context(|| format!("the client does not reach {server}"))
     }
+}
+
+/// Limits what an interface sends. The queue before the limit is long enough for all that TCP's
+/// own limit of queued bytes lets in.
+fn limit(namespace: &Namespace, interface: &str, rate_mbit: u32) -> Result<()> {
+    let rate = format!("{rate_mbit}mbit");
+    let qdisc = ["tc", "qdisc", "add", "dev", interface, "root", "tbf", "rate", &rate];
+    namespace.run(&[&qdisc[..], &["burst", "32kb", "limit", "8mb"]].concat()).map(|_| ())
 }
