@@ -23,11 +23,13 @@ fn exists(namespace: &str) -> bool {
     Path::new("/run/netns").join(namespace).exists()
 }
 
-/// tcpdump that is ready to see the next frame.
+/// tcpdump that is ready to see the next frame. Its slots are as long as the snap length and its
+/// buffer holds some thousands of them, so that it loses none on a busy machine.
 fn tcpdump(namespace: &Namespace, interface: &str, file: &Path, filter: &str) -> Process {
     let file = file.to_str().unwrap();
-    let argv = ["tcpdump", "-i", interface, "-n", "--immediate-mode", "-U", "-w", file, filter];
-    let mut tcpdump = namespace.spawn(&argv).unwrap();
+    let buffer = ["--snapshot-length=9100", "--buffer-size=65536", "--immediate-mode", "-U"];
+    let argv = ["tcpdump", "-i", interface, "-w", file, filter];
+    let mut tcpdump = namespace.spawn(&[&argv[..1], &buffer, &argv[1..]].concat()).unwrap();
     tcpdump.wait_for_stderr("listening on", SOON).unwrap();
     tcpdump
 }
@@ -35,6 +37,7 @@ fn tcpdump(namespace: &Namespace, interface: &str, file: &Path, filter: &str) ->
 fn stop(mut tcpdump: Process) {
     tcpdump.signal(Signal::SIGINT).unwrap();
     assert!(tcpdump.wait(SOON).unwrap().success(), "{}", tcpdump.stderr());
+    assert!(tcpdump.stderr().contains("0 packets dropped by kernel"), "{}", tcpdump.stderr());
 }
 
 /// Fetches the page and the big file over IPv4 and IPv6: four connections.
@@ -55,7 +58,8 @@ fn requests_cross_the_gateway_as_on_a_cable() {
     let site = directory.path().join("site");
     std::fs::create_dir(&site).unwrap();
     http::write_site(&site, 2).unwrap();
-    let lab = Lab::routed(&RoutedOptions::default()).unwrap();
+    let options = RoutedOptions { rate_mbit: Some(200), ..RoutedOptions::default() };
+    let lab = Lab::routed(&options).unwrap();
     let server = HttpServer::start(&lab.server, &site, 8080).unwrap();
     let files = [directory.path().join("gw0.pcap"), directory.path().join("gw1.pcap")];
     let interfaces = [GATEWAY_OUTSIDE, GATEWAY_INSIDE].into_iter().zip(&files);
