@@ -18,6 +18,10 @@ static NEW: Conversation = Conversation::NEW;
 ///
 /// Not inlined: it has a stack of its own then, and the caller and the parser need most of theirs.
 #[inline(never)]
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "by value, key and entry would each take their size of the small stack again"
+)]
 pub fn observe(packet: &Packet, ifindex: u32, now: u64) -> u32 {
     let (key, side) = FlowKey::of(packet);
     let conversation = match FLOWS.get_ptr_mut(&key) {

@@ -11,5 +11,5 @@ static INTERFACES: HashMap<u32, InterfaceConfig> = HashMap::with_max_entries(MAX
 pub fn get(ifindex: u32) -> Option<&'static InterfaceConfig> {
     // SAFETY: the daemon replaces whole elements, which the kernel does by RCU: the one that we
     // see does not change and lives at least until the program ends.
-    unsafe { INTERFACES.get(&ifindex) }
+    unsafe { INTERFACES.get(ifindex) }
 }
