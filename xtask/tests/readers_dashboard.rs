@@ -2,18 +2,29 @@
 
 mod dashboard;
 
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, path::Path, process::Command, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use dashboard::{
     catalogue::Catalogue,
+    promql::Names,
     yaml::{self, UnitTests},
 };
 use serde_json::Value;
 use xtask::{
     dashboard::{Dashboard, Panel, Prometheus, Variables, file, model},
-    lab::{build::workspace, command, daemon::LISTEN},
+    lab::{
+        Daemon, HttpServer, Lab, Routed, RoutedOptions,
+        build::workspace,
+        command,
+        daemon::LISTEN,
+        http::{self, Patience},
+        routed::{GATEWAY_INSIDE, GATEWAY_OUTSIDE, SERVER_V4, SERVER_V6},
+    },
 };
+
+/// How long something may take on a machine that builds at the same time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tells where it stands, then what was expected.
 macro_rules! ensure_at {
@@ -204,7 +215,98 @@ fn every_query_is_promql() {
     }
 }
 
+/// Everything at once, as it will be used: the daemon on a gateway that forwards real traffic, and
+/// a Prometheus beside it with the configuration that we ship.
+#[test]
+fn every_panel_and_alert_works_on_a_live_daemon() {
+    let lab = Lab::routed(&RoutedOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let segments = directory.path().join("segments");
+    let segments = segments.to_str().unwrap();
+    let daemon = Daemon::start(
+        &lab.gateway,
+        &["-i", GATEWAY_OUTSIDE, "-i", GATEWAY_INSIDE, "-G", "1", "-w", segments],
+    )
+    .unwrap();
+    let config = yaml::hasten(directory.path(), None).unwrap();
+    let mut prometheus = Prometheus::start(&config, Some(&lab.gateway)).unwrap();
+    prometheus.wait_for("up{job=\"captured\"} == 1", PATIENCE).unwrap();
+    make_traffic(&lab, directory.path()).unwrap();
+    // Also that the segment is closed and seen.
+    let written = "sum(rate(capture_written_frames_total[1m])) > 0 \
+                   and sum(capture_oldest_frame_timestamp_seconds) > 0";
+    prometheus.wait_for(written, PATIENCE).unwrap();
+
+    let catalogue = Catalogue::of(&daemon.metrics().unwrap());
+    ensure_panels(&prometheus, &catalogue);
+    ensure_alerts(&prometheus, &catalogue);
+    ensure_choices(&prometheus).unwrap();
+    daemon.stop().unwrap();
+}
+
+/// Each query of the dashboard names what exists, and gives data unless it filters.
+fn ensure_panels(prometheus: &Prometheus<'_>, catalogue: &Catalogue) {
+    for query in or_panic("dashboard", load()).queries() {
+        let place = query.place;
+        let expr = or_panic(&place, variables(LISTEN).substitute(&query.expr));
+        let names = or_panic(&place, catalogue.check(&expr));
+        let answer = or_panic(&place, prometheus.query(&expr));
+        assert!(names.filters || !answer.is_empty(), "{place}: no data: {expr}");
+        ensure_counted(prometheus, &place, &names);
+    }
+}
+
+/// Each alert names what exists and can be evaluated.
+fn ensure_alerts(prometheus: &Prometheus<'_>, catalogue: &Catalogue) {
+    or_panic("alerts", prometheus.wait_for_rules(PATIENCE));
+    for rule in or_panic("alerts", prometheus.rules()) {
+        let name = rule.name;
+        assert_eq!((rule.health.as_str(), rule.last_error.as_str()), ("ok", ""), "{name}");
+        let names = or_panic(&name, catalogue.check(&rule.query));
+        or_panic(&name, prometheus.query(&rule.query));
+        ensure_counted(prometheus, &name, &names);
+    }
+}
+
 /// The value, or a panic that says where it should have been.
 fn or_panic<T>(place: &str, result: Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("{place}: {error:#}"))
+}
+
+/// A page and pings in both versions of IP, so that nothing is at a standstill.
+fn make_traffic(lab: &Routed, directory: &Path) -> Result<()> {
+    http::write_site(directory, 1)?;
+    let server = HttpServer::start(&lab.server, directory, 80)?;
+    let url = format!("http://{SERVER_V4}:{}/{}", server.port(), http::BIG_FILE);
+    let transfer = http::get(&lab.client, &url, Patience::default())?;
+    ensure!(transfer.status == 200, "{:?}", transfer.error);
+    for address in [SERVER_V4.to_string(), SERVER_V6.to_string()] {
+        lab.client.run(&["ping", "-q", "-c", "3", "-i", "0.2", &address])?;
+    }
+    Ok(())
+}
+
+/// Counters are there from the start with all their labels, so a selector that finds none has a
+/// label value that there is not.
+fn ensure_counted(prometheus: &Prometheus<'_>, place: &str, names: &Names) {
+    for selector in names.selectors.iter().filter(|s| s.metric.ends_with("_total")) {
+        let found = or_panic(place, prometheus.series(&selector.text));
+        assert!(!found.is_empty(), "{place}: nothing matches {}", selector.text);
+    }
+}
+
+/// What the user is offered in the drop-down lists.
+fn ensure_choices(prometheus: &Prometheus<'_>) -> Result<()> {
+    let offered = |name: &str| -> Result<BTreeSet<String>> {
+        let list = load()?.templating.list;
+        let definition = list.into_iter().find(|v| v.name == name).and_then(|v| v.definition);
+        let definition = definition.with_context(|| format!("no variable {name}"))?;
+        let (selector, label) = model::label_values(&definition).context("not label_values")?;
+        let series = prometheus.series(&variables(LISTEN).substitute(selector)?)?;
+        Ok(series.into_iter().filter_map(|mut labels| labels.remove(label)).collect())
+    };
+    ensure!(offered("instance")? == BTreeSet::from([LISTEN.to_owned()]));
+    let interfaces = [GATEWAY_OUTSIDE, GATEWAY_INSIDE].map(str::to_owned);
+    ensure!(offered("interface")? == BTreeSet::from(interfaces));
+    Ok(())
 }
