@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::{
-    demo,
+    bench, demo,
     setup::{self, Purpose},
     suite,
 };
@@ -26,6 +26,8 @@ enum Command {
     Setup,
     /// Play traffic in a lab of network namespaces, capture it, and report what was seen.
     Demo(demo::Args),
+    /// Measure what captured costs on this machine.
+    Bench(bench::Args),
     /// Lint, build the release daemon and run all tests.
     Test(suite::Args),
 }
@@ -49,6 +51,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             setup::require_root("cargo xtask demo")?;
             setup::ensure(Purpose::Demo, install)?;
             demo::run(args)
+        }
+        Command::Bench(args) => {
+            setup::require_root("cargo xtask bench")?;
+            setup::ensure(Purpose::Bench, install)?;
+            bench::run(args)
         }
         Command::Test(args) => {
             if args.is_unprivileged() {

@@ -1,0 +1,47 @@
+//! What captured costs, measured on this machine: each eBPF program by itself.
+
+mod programs;
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::lab::build;
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Args {}
+
+/// Everything that one run measured; `target/bench/results.json`.
+#[derive(Debug, Serialize)]
+struct Results {
+    machine: String,
+    programs: Vec<programs::Cost>,
+}
+
+/// Measures, prints the table and writes `target/bench/results.json`.
+///
+/// # Errors
+/// Something could not be built, started or measured; or the results could not be written.
+pub fn run(_args: Args) -> Result<()> {
+    eprintln!("bench: building and running the eBPF programs by themselves");
+    let results = Results { machine: machine(), programs: programs::measure()? };
+    print!("{}\n\n{}", results.machine, programs::table(&results.programs));
+    let directory = build::target_directory().join("bench");
+    fs::create_dir_all(&directory).context("cannot make target/bench")?;
+    let path = directory.join("results.json");
+    fs::write(&path, serde_json::to_string_pretty(&results)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Processor and kernel, in one line.
+fn machine() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let models = cpus.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let models: Vec<_> = models.map(|(_, model)| model).collect();
+    let model = models.first().copied().unwrap_or("unknown processor");
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{} × {model}, Linux {}", models.len().max(1), kernel.trim())
+}
