@@ -134,15 +134,8 @@ impl NoServices {
     fn end(mut self) -> anyhow::Result<()> {
         self.active = false;
         restore_policy()?;
-        let mut disabled = BTreeSet::new();
         for link in enabled_units().difference(&self.enabled_before) {
-            if let Some(unit) = link.file_name().and_then(|name| name.to_str()) {
-                disable(unit)?;
-                disabled.insert(unit.to_owned());
-            }
-        }
-        for unit in disabled {
-            super::say(&format!("left {unit} neither started nor enabled"));
+            disable(link)?;
         }
         Ok(())
     }
@@ -180,12 +173,15 @@ fn enabled_units() -> BTreeSet<PathBuf> {
         .collect()
 }
 
-fn disable(unit: &str) -> anyhow::Result<()> {
-    run("deb-systemd-helper", &["disable", unit])?;
-    let name = unit.split('.').next().unwrap_or(unit);
+/// Does what `systemctl disable` does, which need not be there to be asked, and the like for
+/// System V's init.
+fn disable(link: &Path) -> anyhow::Result<()> {
+    fs::remove_file(link).with_context(|| format!("can't remove {}", link.display()))?;
+    let name = link.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     if Path::new("/etc/init.d").join(name).exists() {
         run("update-rc.d", &[name, "disable"])?;
     }
+    super::say(&format!("left the service {name} neither started nor enabled"));
     Ok(())
 }
 
