@@ -1,5 +1,6 @@
 //! Kernel and host parse alike: the real `ingress` and `egress` programs, run by `BPF_PROG_RUN` on
 //! hand-built frames that are cut, mutated and randomised, against the same parser on the host.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
 use aya::{
     maps::{MapData, PerCpuArray},

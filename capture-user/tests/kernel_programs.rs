@@ -1,4 +1,5 @@
 //! The real programs under `BPF_PROG_RUN`: what they count, match, deliver and lose.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::abi::{
