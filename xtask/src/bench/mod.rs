@@ -1,8 +1,12 @@
-//! What captured costs, measured on this machine: each eBPF program by itself.
+//! What captured costs, measured on this machine: each eBPF program by itself, and the daemon
+//! beside other capture tools.
 
+mod compare;
+mod generator;
 mod programs;
+mod system;
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -11,23 +15,35 @@ use crate::lab::build;
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args, Clone, Copy, Debug)]
-pub struct Args {}
+pub struct Args {
+    /// How long each tool is under load, at each frame size.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// One second for each.
+    #[arg(long, conflicts_with = "seconds")]
+    quick: bool,
+}
 
 /// Everything that one run measured; `target/bench/results.json`.
 #[derive(Debug, Serialize)]
 struct Results {
     machine: String,
     programs: Vec<programs::Cost>,
+    captures: Vec<compare::Capture>,
 }
 
 /// Measures, prints the table and writes `target/bench/results.json`.
 ///
 /// # Errors
 /// Something could not be built, started or measured; or the results could not be written.
-pub fn run(_args: Args) -> Result<()> {
+pub fn run(args: Args) -> Result<()> {
     eprintln!("bench: building and running the eBPF programs by themselves");
-    let results = Results { machine: machine(), programs: programs::measure()? };
-    print!("{}\n\n{}", results.machine, programs::table(&results.programs));
+    let programs = programs::measure()?;
+    let seconds = if args.quick { 1 } else { args.seconds };
+    let captures = compare::measure(Duration::from_secs(seconds))?;
+    let results = Results { machine: machine(), programs, captures };
+    let tables = [programs::table(&results.programs), compare::table(&results.captures)];
+    println!("{}\n\n{}", results.machine, tables.join("\n"));
     let directory = build::target_directory().join("bench");
     fs::create_dir_all(&directory).context("cannot make target/bench")?;
     let path = directory.join("results.json");

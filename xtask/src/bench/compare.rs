@@ -1,0 +1,191 @@
+//! captured and other capture tools, one after the other, on the same wire under full load.
+
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{BufReader, Read as _},
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::{net::if_::if_nametoindex, sys::signal::Signal};
+use serde::Serialize;
+
+use super::{
+    generator::Generator,
+    system::{busy_seconds, peak_memory_kib, pin},
+};
+use crate::lab::{Daemon, Lab, Pair, PairOptions, Process, wait_until};
+
+const GENERATOR_CPU: usize = 0;
+const TOOL_CPU: usize = 1;
+/// Frame sizes with the frame check sequence, which the kernel does not see.
+const SIZES: [usize; 3] = [64, 512, 1500];
+const TOOLS: [&str; 5] =
+    ["captured (tap)", "captured (mirror)", "tcpdump", "dumpcap", "netsniff-ng"];
+
+/// All that comes in, after the capture tools have seen it.
+const DROP: &str = "table netdev bench { chain ingress { \
+     type filter hook ingress device mon0 priority 0; policy drop; }; }";
+
+/// One tool at one frame size.
+#[derive(Debug, Serialize)]
+pub(super) struct Capture {
+    tool: &'static str,
+    frame_bytes: usize,
+    seconds: f64,
+    offered: u64,
+    written: u64,
+    lost: u64,
+    cpu_seconds: f64,
+    peak_memory_kib: u64,
+}
+
+/// All tools at all sizes, `duration` each.
+pub(super) fn measure(duration: Duration) -> Result<Vec<Capture>> {
+    let mut captures = Vec::new();
+    for frame_bytes in SIZES {
+        for tool in TOOLS {
+            eprintln!("bench: {tool}, {frame_bytes} bytes");
+            let capture = capture(tool, frame_bytes, duration);
+            let capture = capture.with_context(|| format!("{tool}, {frame_bytes} bytes"))?;
+            eprintln!("bench: {} offered, {} written", capture.offered, capture.written);
+            captures.push(capture);
+        }
+    }
+    Ok(captures)
+}
+
+/// What runs while the generator sends.
+enum Running<'a> {
+    Captured(Daemon<'a>),
+    Other(Process),
+}
+
+fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result<Capture> {
+    let lab = Lab::pair(&PairOptions::default())?;
+    // GRO gives the receiving end NAPI, without which it takes no redirected frames.
+    lab.monitor.run(&["ethtool", "-K", "mon0", "gro", "on"])?;
+    // Behind the capture tools, so that nobody pays for the stack.
+    lab.monitor.nft(DROP)?;
+    let directory = tempfile::tempdir_in("/dev/shm").context("cannot use the tmpfs /dev/shm")?;
+    let file = directory.path().join("capture.pcap");
+    let mut running = start(tool, &lab, directory.path(), &file)?;
+    let pid = match &running {
+        Running::Captured(daemon) => daemon.pid(),
+        Running::Other(process) => process.pid(),
+    };
+    pin(pid, TOOL_CPU)?;
+    let busy = busy_seconds()?;
+    let begin = Instant::now();
+    let offered = lab.sender.enter(|| offer(frame_bytes, duration))??;
+    let seconds = begin.elapsed().as_secs_f64();
+    let written = match &mut running {
+        Running::Captured(daemon) => written_by_captured(daemon)?,
+        // Time to read the rest of its buffer.
+        Running::Other(_) => {
+            sleep(Duration::from_secs(1));
+            0
+        }
+    };
+    let cpu_seconds = busy_seconds()? - busy;
+    let peak_memory_kib = peak_memory_kib(pid)?;
+    let written = match running {
+        Running::Captured(daemon) => daemon.stop().map(|_| written)?,
+        Running::Other(mut process) => {
+            process.signal(Signal::SIGINT)?;
+            process.wait(Duration::from_secs(20))?;
+            records(&file)?
+        }
+    };
+    let lost = offered.checked_sub(written).context("more frames written than sent")?;
+    Ok(Capture { tool, frame_bytes, seconds, offered, written, lost, cpu_seconds, peak_memory_kib })
+}
+
+fn offer(frame_bytes: usize, duration: Duration) -> Result<u64> {
+    pin(0, GENERATOR_CPU)?;
+    let generator = Generator::new(if_nametoindex("tx0")?)?;
+    generator.send(&udp(frame_bytes - 4), duration)
+}
+
+fn start<'a>(tool: &str, lab: &'a Pair, directory: &Path, file: &Path) -> Result<Running<'a>> {
+    let (directory, file) = (directory.to_string_lossy(), file.to_string_lossy());
+    // The same 64 MiB of buffer for each of the others.
+    let argv: Vec<&str> = match tool {
+        "tcpdump" => vec!["tcpdump", "-n", "-Z", "root", "-B", "65536", "-i", "mon0", "-w", &file],
+        "dumpcap" => vec!["dumpcap", "-q", "-P", "-B", "64", "-i", "mon0", "-w", &file],
+        "netsniff-ng" => {
+            let input = ["netsniff-ng", "--silent", "--ring-size", "64MiB", "--in", "mon0"];
+            [&input[..], &["--out", &file]].concat()
+        }
+        captured => {
+            let mode = if captured.contains("mirror") { "mon0:mirror" } else { "mon0:tap" };
+            let daemon = Daemon::start(&lab.monitor, &["-q", "-i", mode, "-w", &directory])?;
+            return Ok(Running::Captured(daemon));
+        }
+    };
+    let mut process = lab.monitor.spawn(&argv)?;
+    sleep(Duration::from_secs(1));
+    let ended = process.ended()?;
+    ensure!(ended.is_none(), "it ended at once: {}", process.stderr().trim());
+    Ok(Running::Other(process))
+}
+
+/// Waits until each matched frame is written or lost.
+fn written_by_captured(daemon: &Daemon<'_>) -> Result<u64> {
+    wait_until(Duration::from_secs(20), "the ledger of captured to add up", || {
+        let metrics = daemon.metrics()?;
+        let count = |name| metrics.count(name, &[("direction", "ingress")]);
+        let written = count("capture_written_frames_total");
+        let done = written + count("capture_lost_frames_total");
+        Ok((done == count("capture_matched_frames_total")).then_some(written))
+    })
+}
+
+/// Counts the records of a pcap file.
+fn records(file: &Path) -> Result<u64> {
+    let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+    let mut reader = BufReader::with_capacity(1 << 20, opened);
+    reader.read_exact(&mut [0; 24]).context("no pcap header")?;
+    let (mut count, mut header) = (0, [0_u8; 16]);
+    while reader.read_exact(&mut header).is_ok() {
+        let length = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+        reader.seek_relative(i64::from(length))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// A UDP datagram to a host that is not there.
+fn udp(frame_bytes: usize) -> Vec<u8> {
+    let mut frame = vec![0x02, 0, 0, 1, 0, 2, 0x02, 0, 0, 1, 0, 1, 0x08, 0, 0x45, 0];
+    frame.extend(((frame_bytes - 14) as u16).to_be_bytes());
+    frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 192, 0, 2, 1, 203, 0, 113, 1, 0x9c, 0x40, 0, 9]);
+    frame.extend(((frame_bytes - 34) as u16).to_be_bytes());
+    frame.resize(frame_bytes, 0);
+    frame
+}
+
+/// A Markdown table.
+pub(super) fn table(captures: &[Capture]) -> String {
+    let mut table = String::from(
+        "| frame, bytes | tool | offered/s | written/s | lost | CPU s per million written | peak RSS, MiB |\n\
+         |--:|---|--:|--:|--:|--:|--:|\n",
+    );
+    for capture in captures {
+        let Capture { tool, frame_bytes, seconds, offered, written, lost, .. } = capture;
+        let (offered, written) = (*offered as f64, *written as f64);
+        let _infallible = writeln!(
+            table,
+            "| {frame_bytes} | {tool} | {:.0} | {:.0} | {lost} ({:.1} %) | {:.2} | {:.0} |",
+            offered / seconds,
+            written / seconds,
+            *lost as f64 * 100.0 / offered,
+            capture.cpu_seconds * 1e6 / written.max(1.0),
+            capture.peak_memory_kib as f64 / 1024.0,
+        );
+    }
+    table
+}
