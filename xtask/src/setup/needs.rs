@@ -32,9 +32,7 @@ enum Group {
     Lab,
     /// The capture tools that captured is compared with.
     Rivals,
-    /// Generators and link settings, for tests and benchmark.
-    Load,
-    /// Readers and checkers of what captured writes and exports.
+    /// What only tests use: senders, and checkers of what captured exports.
     Checkers,
 }
 
@@ -76,10 +74,7 @@ const NEEDS: &[Need] = &[
     program(Group::Rivals, "dumpcap", "wireshark-common"),
     program(Group::Rivals, "netsniff-ng", "netsniff-ng"),
     program(Group::Lab, "ethtool", "ethtool"),
-    program(Group::Load, "iperf3", "iperf3"),
-    program(Group::Checkers, "bpftool", "bpftool"),
-    program(Group::Checkers, "editcap", "wireshark-common"),
-    program(Group::Checkers, "hping3", "hping3"),
+    program(Group::Checkers, "ping", "iputils-ping"),
     program(Group::Checkers, "prometheus", "prometheus"),
     program(Group::Checkers, "promtool", "prometheus"),
     program(Group::Checkers, "tcpreplay", "tcpreplay"),
