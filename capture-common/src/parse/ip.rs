@@ -1,6 +1,6 @@
 //! IPv4 with options, IPv6 with extension headers, fragments of both.
 
-use super::{Load, Packet, be16, layers, packet::mapped};
+use super::{Load, Packet, be16, layers, packet::set_mapped};
 use crate::reason::Reason;
 
 /// Most IPv6 extension headers that are followed.
@@ -45,8 +45,8 @@ pub(super) fn parse_v4<L: Load + ?Sized>(
     packet.network_end = offset as u32 + total;
     packet.ttl = header[8];
     packet.protocol = header[9];
-    packet.source = mapped([header[12], header[13], header[14], header[15]]);
-    packet.destination = mapped([header[16], header[17], header[18], header[19]]);
+    set_mapped(&mut packet.source, [header[12], header[13], header[14], header[15]]);
+    set_mapped(&mut packet.destination, [header[16], header[17], header[18], header[19]]);
     let fragment = be16([header[6], header[7]]);
     if fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS) != 0 {
         packet.layers |= layers::FRAGMENT;

@@ -1,7 +1,7 @@
 //! TCP, UDP, SCTP and the ICMP headers.
 
 use super::{Load, Packet, be16, icmp, layers, recall};
-use crate::{flow::Segment, reason::Reason};
+use crate::reason::Reason;
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const TCP: u8 = 6;
@@ -49,14 +49,13 @@ fn tcp<L: Load + ?Sized>(frame: &L, offset: usize, packet: &mut Packet) -> Resul
     };
     packet.source_port = be16([header[0], header[1]]);
     packet.destination_port = be16([header[2], header[3]]);
-    packet.segment = Segment {
-        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-        acknowledgment: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
-        length: payload,
-        window: be16([header[14], header[15]]),
-        flags: header[13],
-        padding: [0; 5],
-    };
+    // Field by field: the padding is zero already.
+    let segment = &mut packet.segment;
+    segment.sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    segment.acknowledgment = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+    segment.length = payload;
+    segment.window = be16([header[14], header[15]]);
+    segment.flags = header[13];
     Ok(())
 }
 
