@@ -17,7 +17,7 @@ pub struct Reload {
 }
 
 impl Config {
-    /// Compares a new configuration with the one in force: rotation, retention, snap length,
+    /// Compares a new configuration with the one in force: rotation, retention,
     /// filters and capture on or off can be taken over, everything else needs a restart.
     #[must_use]
     pub fn reloadable_changes(old: &Self, new: &Self) -> Reload {
@@ -48,7 +48,6 @@ impl Config {
         to.rotate_after = from.rotate_after;
         to.retain_size = from.retain_size;
         to.retain_count = from.retain_count;
-        to.snap_length = from.snap_length;
         for interface in &mut self.interfaces {
             if let Some(from) = new.interfaces.iter().find(|i| i.name == interface.name) {
                 interface.filter.clone_from(&from.filter);
