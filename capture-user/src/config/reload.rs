@@ -103,7 +103,7 @@ mod tests {
         let old = config("[[interface]]\nname = 'a'\n[[interface]]\nname = 'b'\n");
         let new = config(
             "[segments]\nrotate_size = '1MiB'\nrotate_after = '1m'\nretain_size = '1GiB'\n\
-             retain_count = 5\nsnap_length = 68\n\
+             retain_count = 5\n\
              [[interface]]\nname = 'b'\ncapture = false\n\
              [[interface]]\nname = 'a'\nfilter = [{ port = 53 }]\n",
         );
@@ -118,7 +118,6 @@ mod tests {
                 "segments.retain_size",
                 "segments.rotate_after",
                 "segments.rotate_size",
-                "segments.snap_length",
             ]
         );
         assert_eq!(reload.config.segments, new.segments);
@@ -131,7 +130,7 @@ mod tests {
     fn the_rest_needs_a_restart() {
         let old = config("[[interface]]\nname = 'a'\n[[interface]]\nname = 'b'\n");
         let new = config(
-            "[segments]\ndirectory = '/d'\nformat = 'pcap'\n[http]\nlisten = '127.0.0.1:1'\n\
+            "[segments]\ndirectory = '/d'\nformat = 'pcap'\nsnap_length = 68\n[http]\nlisten = '127.0.0.1:1'\n\
              [flows]\nmax = 2048\n[tap]\nring_size = '1MiB'\n\
              [mirror]\nframes_per_queue = 64\nunmatched = 'drop'\n\
              [[interface]]\nname = 'a'\nmode = 'mirror'\n[[interface]]\nname = 'c'\n",
@@ -151,6 +150,7 @@ mod tests {
                 "mirror.unmatched",
                 "segments.directory",
                 "segments.format",
+                "segments.snap_length",
                 "tap.ring_size",
             ]
         );
