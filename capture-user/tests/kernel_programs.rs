@@ -1,12 +1,17 @@
 //! The real programs under `BPF_PROG_RUN`: what they count, match, deliver and lose.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
+use std::path::Path;
+
 use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::abi::{
     Counters, Direction, FilterRule, FilterRules, FrameHeader, InterfaceConfig, KernelLoss, Mode,
     interface_flags, names, rule_flags,
 };
-use capture_user::kernel::{Object, Settings, Tables};
+use capture_user::{
+    config::{Config, compile_filter},
+    kernel::{Object, Settings, Tables},
+};
 
 const SETTINGS: Settings = Settings { flows: 1024, ring_bytes: 1 << 16 };
 /// `BPF_PROG_RUN` shows programs the loopback of the namespace unless told otherwise.
@@ -160,6 +165,44 @@ fn filter_decides_and_names_its_rule() {
     tables.set_filter(0, 1, None).unwrap();
     run(&mut object, &udp(9, 100));
     assert!(ring.next().is_some(), "no filter, everything matches");
+}
+
+/// From the text of a configuration to the verdict: addresses cross every layer.
+#[test]
+fn rules_of_the_configuration_match_addresses() {
+    let (mut object, mut tables) = load(capturing());
+    let mut ring = object.take_frames().unwrap();
+    let mut matches = |condition: &str| {
+        let text = format!("[[interface]]\nname = 'a'\nfilter = [{{ {condition} }}]\n");
+        let config = Config::parse(Path::new("test.toml"), &text).unwrap();
+        let rules = compile_filter(&config.interfaces[0].filter);
+        tables.set_filter(0, 0, Some(&rules)).unwrap();
+        run(&mut object, &udp(53, 100));
+        ring.next().is_some()
+    };
+    for wanted in [
+        "host = '192.0.2.1'",
+        "host = '203.0.113.9'",
+        "net = '192.0.2.0/24'",
+        "net = '203.0.113.8/31'",
+        "net = '0.0.0.0/0'",
+        "protocol = 'udp', host = '203.0.113.9', port = 53",
+        "protocol = 'ip'",
+    ] {
+        assert!(matches(wanted), "{wanted}");
+    }
+    for unwanted in [
+        "host = '192.0.2.2'",
+        "net = '192.0.3.0/24'",
+        "net = '2001:db8::/32'",
+        "net = '::ffff:192.0.2.0/120'",
+        "host = 'c000:201::'",
+        "protocol = 'tcp', host = '203.0.113.9', port = 53",
+        "host = '203.0.113.9', port = '54-60'",
+        "protocol = 'ip6'",
+    ] {
+        assert!(!matches(unwanted), "{unwanted}");
+    }
 }
 
 #[test]

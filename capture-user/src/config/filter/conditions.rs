@@ -106,8 +106,9 @@ impl Net {
     }
 
     pub(super) fn mask(self) -> [u8; 16] {
-        // 0 to 128 bits; a shift by 128 has no value, and the mask of no bits is 0.
-        u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0).to_be_bytes()
+        // A shift by 128 has no value, and the mask of no bits is 0.
+        let host_bits = u32::from(most_bits(self.address) - self.prefix);
+        u128::MAX.checked_shl(host_bits).unwrap_or(0).to_be_bytes()
     }
 
     /// The address as the kernel programs compare it.
@@ -118,7 +119,7 @@ impl Net {
     fn base(self) -> IpAddr {
         let masked = u128::from_be_bytes(bytes(self.address)) & u128::from_be_bytes(self.mask());
         match (self.address, masked.to_be_bytes()) {
-            (IpAddr::V4(_), [a, b, c, d, ..]) => IpAddr::from([a, b, c, d]),
+            (IpAddr::V4(_), [.., a, b, c, d]) => IpAddr::from([a, b, c, d]),
             (IpAddr::V6(_), octets) => IpAddr::from(octets),
         }
     }
@@ -128,14 +129,10 @@ fn most_bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// The address as the kernel programs compare it: IPv4 in the first four bytes.
+/// The address as the kernel programs compare it: IPv4 as IPv4-mapped IPv6 address.
 fn bytes(address: IpAddr) -> [u8; 16] {
     match address {
-        IpAddr::V4(address) => {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&address.octets());
-            bytes
-        }
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
     }
 }
@@ -274,8 +271,10 @@ mod tests {
     #[test]
     fn nets_have_masks() {
         let mask = |text: &str| text.parse::<Net>().unwrap().mask();
-        assert_eq!(mask("0.0.0.0/0"), [0; 16]);
-        assert_eq!(mask("198.51.100.0/23")[..5], [255, 255, 254, 0, 0]);
+        assert_eq!(mask("0.0.0.0/0")[..12], [255; 12]);
+        assert_eq!(mask("0.0.0.0/0")[12..], [0; 4]);
+        assert_eq!(mask("198.51.100.0/23")[11..], [255, 255, 255, 254, 0]);
+        assert_eq!(mask("::/0"), [0; 16]);
         assert_eq!(mask("2001:db8::/33")[..6], [255, 255, 255, 255, 128, 0]);
         assert_eq!(mask("2001:db8::1/128"), [255; 16]);
     }

@@ -184,10 +184,8 @@ mod tests {
         );
         let compiled = compile(&all);
         assert_eq!(compiled.count, 4);
-        let mut address = [0; 16];
-        address[..4].copy_from_slice(&[203, 0, 113, 4]);
-        let mut mask = [0; 16];
-        mask[..4].fill(255);
+        let address = std::net::Ipv4Addr::new(203, 0, 113, 4).to_ipv6_mapped().octets();
+        let mask = [255; 16];
         use rule_flags::{IP_VERSION, NET, PORT, PROTOCOL};
         let expected = FilterRule {
             flags: IP_VERSION | PROTOCOL | NET | PORT,
@@ -209,7 +207,7 @@ mod tests {
                 ..Default::default()
             }
         );
-        assert_eq!((compiled.rules[2].flags, compiled.rules[2].mask[3]), (IP_VERSION | NET, 0));
+        assert_eq!((compiled.rules[2].flags, compiled.rules[2].mask[15]), (IP_VERSION | NET, 0));
         assert_eq!((compiled.rules[3].flags, compiled.rules[3].ip_version), (IP_VERSION, 6));
         assert_eq!(compiled.rules[4], FilterRule::default());
     }
