@@ -273,28 +273,40 @@ impl Port {
         rules: Option<&FilterRules>,
         shared: &Shared,
     ) -> Result<(), TableError> {
+        let generation = self.filter_generation ^ 1;
+        if let Some(attached) = &self.attached {
+            let mut tables = shared.tables();
+            tables.set_filter(self.slot.into(), generation, rules)?;
+            let config = InterfaceConfig {
+                filter_generation: generation,
+                flags: self.flags(interface.capture),
+                ..self.kernel_config()
+            };
+            tables.set_interface(attached.ifindex, &config)?;
+        }
+        self.filter_generation = generation;
         self.interface.capture = interface.capture;
         self.interface.filter.clone_from(&interface.filter);
         self.rules = rules.copied();
-        self.filter_generation ^= 1;
         shared.update(self.slot, |state| state.filter = filter_text(&interface.filter));
-        let Some(attached) = &self.attached else { return Ok(()) };
-        let mut tables = shared.tables();
-        tables.set_filter(self.slot.into(), self.filter_generation, rules)?;
-        tables.set_interface(attached.ifindex, &self.kernel_config())
+        Ok(())
     }
 
-    fn kernel_config(&self) -> InterfaceConfig {
+    fn flags(&self, capture: bool) -> u32 {
         let mut flags = 0;
-        if self.interface.capture {
+        if capture {
             flags |= interface_flags::CAPTURE;
         }
         if self.unmatched == Unmatched::Drop && self.interface.mode == Mode::Mirror {
             flags |= interface_flags::DROP_UNMATCHED;
         }
+        flags
+    }
+
+    fn kernel_config(&self) -> InterfaceConfig {
         InterfaceConfig {
             slot: self.slot.into(),
-            flags,
+            flags: self.flags(self.interface.capture),
             snap_length: self.snap_length,
             filter_generation: self.filter_generation,
             mode: self.interface.mode as u8,
