@@ -1,11 +1,15 @@
 //! An XDP program that redirects frames without a header in front.
 
 use std::{
+    cell::OnceCell,
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
-use crate::lab::{MIRROR, index_of};
+use crate::{
+    lab::{MIRROR, index_of},
+    queues::wait_until,
+};
 
 const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
@@ -86,15 +90,19 @@ impl Bare {
             },
         );
         let program = load(&sockets);
-        let link = descriptor(bpf(
-            BPF_LINK_CREATE,
-            &LinkCreate {
-                program: program.as_raw_fd() as u32,
-                ifindex: index_of(MIRROR),
-                attach_type: BPF_XDP,
-                flags: XDP_FLAGS_DRV_MODE,
-            },
-        ));
+        let link = LinkCreate {
+            program: program.as_raw_fd() as u32,
+            ifindex: index_of(MIRROR),
+            attach_type: BPF_XDP,
+            flags: XDP_FLAGS_DRV_MODE,
+        };
+        // A child that another test is just starting has the descriptors of this process until it
+        // has become `ip`, and so holds the link of the program that was there before.
+        let attached = OnceCell::new();
+        wait_until("the interface is free of programs", || {
+            try_bpf(BPF_LINK_CREATE, &link).is_ok_and(|fd| attached.set(descriptor(fd)).is_ok())
+        });
+        let link = attached.into_inner().expect("waited for");
         Self { _sockets: sockets, _link: link }
     }
 }
@@ -133,13 +141,16 @@ fn load(sockets: &OwnedFd) -> OwnedFd {
 }
 
 fn bpf<T>(command: libc::c_int, attributes: &T) -> i32 {
+    try_bpf(command, attributes).unwrap_or_else(|error| panic!("bpf({command}): {error}"))
+}
+
+fn try_bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
     // SAFETY: the attributes are the beginning of what the kernel expects for the command (it
     // takes the rest for zero), and the pointers in them are to live values.
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>())
     };
-    assert!(result >= 0, "bpf({command}): {}", io::Error::last_os_error());
-    result as i32
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
 
 fn descriptor(fd: i32) -> OwnedFd {
