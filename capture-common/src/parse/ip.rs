@@ -1,6 +1,6 @@
 //! IPv4 with options, IPv6 with extension headers, fragments of both.
 
-use super::{Load, Packet, be16, layers, packet::set_mapped};
+use super::{Load, Packet, be16, layers, packet::set_mapped, recall};
 use crate::reason::Reason;
 
 /// Most IPv6 extension headers that are followed.
@@ -111,6 +111,10 @@ fn extensions<L: Load + ?Sized>(
             AUTHENTICATION => (usize::from(header[1]) + 2) * 4,
             _ => (usize::from(header[1]) + 1) * 8,
         };
+        // What lies behind the packet is padding, not a header.
+        if (offset + length) as u32 > recall(&packet.network_end) {
+            return Err(Reason::TruncatedIpv6Extension);
+        }
         let _last: [u8; 1] =
             frame.load(offset + length - 1).ok_or(Reason::TruncatedIpv6Extension)?;
         if protocol == FRAGMENT {
