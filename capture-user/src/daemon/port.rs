@@ -109,7 +109,8 @@ impl Port {
         let attach = programs.attach;
         let mut attached = Attached { ifindex: facts.index, queues: Vec::new(), programs };
         let mut zero_copy = true;
-        if self.interface.mode == Mode::Mirror && self.interface.capture {
+        // Also when it is only counted for now: a reload may switch capture on.
+        if self.interface.mode == Mode::Mirror {
             for number in 0..facts.queues {
                 match self.open_queue(facts, number, &parts) {
                     Ok((queue, is_zero_copy)) => {
