@@ -108,3 +108,24 @@ fn mistakes_in_the_configuration_have_file_line_and_key() {
         nothing_written(&stored);
     }
 }
+
+#[test]
+fn unfit_interfaces_and_directories_are_named() {
+    let pair = Lab::pair(&PairOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let stored = directory.path().join("segments");
+    let segments = stored.to_str().unwrap();
+    pair.monitor.ip("addr add 192.0.2.1/24 dev mon0").unwrap();
+    for (arguments, code, wanted) in [
+        (["-i", "mon7", "-w", segments], 2, ["mon7", "mon0"]),
+        (["-i", "mon0", "-w", "/proc/captured"], 1, ["/proc/captured", "director"]),
+        (["-i", "mon0:mirror", "-w", segments], 2, ["192.0.2.1", "force"]),
+    ] {
+        let said = refused(&pair.monitor, &[], &arguments, code);
+        for wanted in wanted {
+            assert!(said.contains(wanted), "{wanted:?} is not in: {said}");
+        }
+        nothing_attached(&pair.monitor);
+        nothing_written(&stored);
+    }
+}
