@@ -105,7 +105,21 @@ impl Drop for Uninterrupted {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const SAVED_POLICY: &str = "/usr/sbin/policy-rc.d.saved-by-captured";
 const POLICY_MARK: &str = "# captured's set-up: remove me";
+/// Precedes, in the policy, each unit that was enabled before.
+const ENABLED_MARK: &str = "# enabled: ";
 const UNITS: &str = "/etc/systemd/system";
+
+/// Puts right what a killed set-up left: services kept from starting, or enabled.
+///
+/// # Errors
+/// If a file can't be moved or removed.
+pub(super) fn recover() -> anyhow::Result<()> {
+    let policy = fs::read_to_string(POLICY).unwrap_or_default();
+    if !policy.contains(POLICY_MARK) {
+        return restore_policy();
+    }
+    NoServices { enabled_before: enabled_in(&policy), active: true }.end()
+}
 
 /// Keeps maintainer scripts from starting services, through Debian's `policy-rc.d` interface, and
 /// takes back what they enable for the next boot.
@@ -116,7 +130,7 @@ struct NoServices {
 
 impl NoServices {
     fn new() -> anyhow::Result<Self> {
-        restore_policy()?; // of a run that was killed
+        recover()?;
         match fs::rename(POLICY, SAVED_POLICY) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("can't move {POLICY} aside"));
@@ -124,20 +138,18 @@ impl NoServices {
             _ => {}
         }
         let guard = Self { enabled_before: enabled_units(), active: true };
-        // 101: "action forbidden by policy".
-        fs::write(POLICY, format!("#!/bin/sh\n{POLICY_MARK}\nexit 101\n"))
+        fs::write(POLICY, policy(&guard.enabled_before))
             .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
             .with_context(|| format!("can't write {POLICY}"))?;
         Ok(guard)
     }
 
     fn end(mut self) -> anyhow::Result<()> {
-        self.active = false;
-        restore_policy()?;
         for link in enabled_units().difference(&self.enabled_before) {
             disable(link)?;
         }
-        Ok(())
+        self.active = false;
+        restore_policy()
     }
 }
 
@@ -149,6 +161,20 @@ impl Drop for NoServices {
             super::say(&format!("{error:#}; put it right by hand"));
         }
     }
+}
+
+/// Forbids every action, and remembers which units were enabled.
+fn policy(enabled: &BTreeSet<PathBuf>) -> String {
+    // 101: "action forbidden by policy".
+    let mut text = format!("#!/bin/sh\n{POLICY_MARK}\nexit 101\n");
+    for link in enabled {
+        text.push_str(&format!("{ENABLED_MARK}{}\n", link.display()));
+    }
+    text
+}
+
+fn enabled_in(policy: &str) -> BTreeSet<PathBuf> {
+    policy.lines().filter_map(|line| line.strip_prefix(ENABLED_MARK)).map(PathBuf::from).collect()
 }
 
 fn restore_policy() -> anyhow::Result<()> {
@@ -209,5 +235,15 @@ mod tests {
         assert!(!is_supported_release("ID=debian\nVERSION_ID=\"13\"\n"));
         assert!(!is_supported_release("ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"12\"\n"));
         assert!(!is_supported_release(""));
+    }
+
+    #[test]
+    fn the_policy_remembers_what_was_enabled() {
+        let enabled = ["a.wants/ssh.service", "b.wants/x y.timer"].map(PathBuf::from);
+        let enabled = BTreeSet::from(enabled);
+        let text = policy(&enabled);
+        assert!(text.contains(POLICY_MARK));
+        assert_eq!(enabled_in(&text), enabled);
+        assert!(enabled_in("#!/bin/sh\nexit 0\n").is_empty());
     }
 }

@@ -53,6 +53,10 @@ impl Purpose {
 /// If something is missing and was not or could not be installed. The message names all of it and
 /// says how to install it.
 pub fn ensure(purpose: Purpose, install: bool) -> anyhow::Result<()> {
+    let is_root = nix::unistd::geteuid().is_root();
+    if install && is_root {
+        debian::recover().context("what a killed set-up left can't be put right")?;
+    }
     let missing = Missing::find(purpose);
     if missing.is_empty() {
         return Ok(());
@@ -60,7 +64,7 @@ pub fn ensure(purpose: Purpose, install: bool) -> anyhow::Result<()> {
     if !install || !debian::is_supported() || missing.needs_rustup() {
         bail!("{missing}");
     }
-    if !nix::unistd::geteuid().is_root() {
+    if !is_root {
         bail!("{missing}\nInstalling needs root, and this is not a root shell.");
     }
     install_all(purpose, &missing)?;
