@@ -1,9 +1,9 @@
 //! captured and other capture tools, one after the other, on the same wire under full load.
 
 use std::{
-    fmt::Write as _,
+    collections::BTreeMap,
     fs::File,
-    io::{BufReader, Read as _},
+    io::{BufReader, Read as _, Write as _},
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     generator::Generator,
-    system::{busy_seconds, peak_memory_kib, pin},
+    system::{available_memory, busy_seconds, peak_memory_kib, pin},
 };
 use crate::lab::{Daemon, Lab, Pair, PairOptions, Process, wait_until};
 
@@ -23,8 +23,9 @@ const GENERATOR_CPU: usize = 0;
 const TOOL_CPU: usize = 1;
 /// Frame sizes with the frame check sequence, which the kernel does not see.
 const SIZES: [usize; 3] = [64, 512, 1500];
-const TOOLS: [&str; 5] =
-    ["captured (tap)", "captured (mirror)", "tcpdump", "dumpcap", "netsniff-ng"];
+const NOTHING: &str = "nothing";
+const TOOLS: [&str; 6] =
+    [NOTHING, "captured (tap)", "captured (mirror)", "tcpdump", "dumpcap", "netsniff-ng"];
 
 /// All that comes in, after the capture tools have seen it.
 const DROP: &str = "table netdev bench { chain ingress { \
@@ -39,6 +40,8 @@ pub(super) struct Capture {
     offered: u64,
     written: u64,
     lost: u64,
+    /// For captured: where the lost frames were lost; `wire` is before it could see them.
+    lost_by_stage: BTreeMap<String, u64>,
     cpu_seconds: f64,
     peak_memory_kib: u64,
 }
@@ -47,6 +50,7 @@ pub(super) struct Capture {
 pub(super) fn measure(duration: Duration) -> Result<Vec<Capture>> {
     let mut captures = Vec::new();
     for frame_bytes in SIZES {
+        warm_memory()?;
         for tool in TOOLS {
             eprintln!("bench: {tool}, {frame_bytes} bytes");
             let capture = capture(tool, frame_bytes, duration);
@@ -58,10 +62,32 @@ pub(super) fn measure(duration: Duration) -> Result<Vec<Capture>> {
     Ok(captures)
 }
 
+/// Touches the memory that the files will lie in. On a virtual machine the first touch of a page may
+/// cost more than all the rest, and whoever runs first would pay for the others.
+fn warm_memory() -> Result<()> {
+    let mut file = tempfile::tempfile_in("/dev/shm").context("cannot use the tmpfs /dev/shm")?;
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..available_memory()? / 2 / zeros.len() as u64 {
+        file.write_all(&zeros)?;
+    }
+    Ok(())
+}
+
 /// What runs while the generator sends.
 enum Running<'a> {
+    Nothing,
     Captured(Daemon<'a>),
     Other(Process),
+}
+
+impl Running<'_> {
+    fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Nothing => None,
+            Self::Captured(daemon) => Some(daemon.pid()),
+            Self::Other(process) => Some(process.pid()),
+        }
+    }
 }
 
 fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result<Capture> {
@@ -73,35 +99,45 @@ fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result
     let directory = tempfile::tempdir_in("/dev/shm").context("cannot use the tmpfs /dev/shm")?;
     let file = directory.path().join("capture.pcap");
     let mut running = start(tool, &lab, directory.path(), &file)?;
-    let pid = match &running {
-        Running::Captured(daemon) => daemon.pid(),
-        Running::Other(process) => process.pid(),
-    };
-    pin(pid, TOOL_CPU)?;
+    let pid = running.pid();
+    pid.map_or(Ok(()), |pid| pin(pid, TOOL_CPU))?;
     let busy = busy_seconds()?;
     let begin = Instant::now();
     let offered = lab.sender.enter(|| offer(frame_bytes, duration))??;
     let seconds = begin.elapsed().as_secs_f64();
-    let written = match &mut running {
-        Running::Captured(daemon) => written_by_captured(daemon)?,
-        // Time to read the rest of its buffer.
-        Running::Other(_) => {
-            sleep(Duration::from_secs(1));
-            0
+    let mut lost_by_stage = BTreeMap::new();
+    let mut written = 0;
+    match &mut running {
+        Running::Nothing => {}
+        Running::Captured(daemon) => {
+            (written, lost_by_stage) = ledger_of_captured(daemon, offered)?;
         }
-    };
+        // Time to read the rest of its buffer.
+        Running::Other(_) => sleep(Duration::from_secs(1)),
+    }
     let cpu_seconds = busy_seconds()? - busy;
-    let peak_memory_kib = peak_memory_kib(pid)?;
-    let written = match running {
-        Running::Captured(daemon) => daemon.stop().map(|_| written)?,
+    let peak_memory_kib = pid.map_or(Ok(0), peak_memory_kib)?;
+    match running {
+        Running::Nothing => {}
+        Running::Captured(daemon) => _ = daemon.stop()?,
         Running::Other(mut process) => {
             process.signal(Signal::SIGINT)?;
             process.wait(Duration::from_secs(20))?;
-            records(&file)?
+            written = records(&file)?;
         }
-    };
+    }
     let lost = offered.checked_sub(written).context("more frames written than sent")?;
-    Ok(Capture { tool, frame_bytes, seconds, offered, written, lost, cpu_seconds, peak_memory_kib })
+    Ok(Capture {
+        tool,
+        frame_bytes,
+        seconds,
+        offered,
+        written,
+        lost,
+        lost_by_stage,
+        cpu_seconds,
+        peak_memory_kib,
+    })
 }
 
 fn offer(frame_bytes: usize, duration: Duration) -> Result<u64> {
@@ -114,6 +150,7 @@ fn start<'a>(tool: &str, lab: &'a Pair, directory: &Path, file: &Path) -> Result
     let (directory, file) = (directory.to_string_lossy(), file.to_string_lossy());
     // The same 64 MiB of buffer for each of the others.
     let argv: Vec<&str> = match tool {
+        NOTHING => vec![],
         "tcpdump" => vec!["tcpdump", "-n", "-Z", "root", "-B", "65536", "-i", "mon0", "-w", &file],
         "dumpcap" => vec!["dumpcap", "-q", "-P", "-B", "64", "-i", "mon0", "-w", &file],
         "netsniff-ng" => {
@@ -126,6 +163,9 @@ fn start<'a>(tool: &str, lab: &'a Pair, directory: &Path, file: &Path) -> Result
             return Ok(Running::Captured(daemon));
         }
     };
+    if argv.is_empty() {
+        return Ok(Running::Nothing);
+    }
     let mut process = lab.monitor.spawn(&argv)?;
     sleep(Duration::from_secs(1));
     let ended = process.ended()?;
@@ -133,15 +173,25 @@ fn start<'a>(tool: &str, lab: &'a Pair, directory: &Path, file: &Path) -> Result
     Ok(Running::Other(process))
 }
 
-/// Waits until each matched frame is written or lost.
-fn written_by_captured(daemon: &Daemon<'_>) -> Result<u64> {
-    wait_until(Duration::from_secs(20), "the ledger of captured to add up", || {
+/// Waits until each matched frame is written or lost; returns how many were written, and where the
+/// others were lost.
+fn ledger_of_captured(daemon: &Daemon<'_>, offered: u64) -> Result<(u64, BTreeMap<String, u64>)> {
+    const LOST: &str = "capture_lost_frames_total";
+    let metrics = wait_until(Duration::from_secs(20), "the ledger of captured to add up", || {
         let metrics = daemon.metrics()?;
         let count = |name| metrics.count(name, &[("direction", "ingress")]);
-        let written = count("capture_written_frames_total");
-        let done = written + count("capture_lost_frames_total");
-        Ok((done == count("capture_matched_frames_total")).then_some(written))
-    })
+        let done = count("capture_written_frames_total") + count(LOST);
+        Ok((done == count("capture_matched_frames_total")).then_some(metrics))
+    })?;
+    let ingress = [("direction", "ingress")];
+    let received = metrics.count("capture_received_frames_total", &ingress);
+    let mut lost = BTreeMap::from([("wire".to_owned(), offered.saturating_sub(received))]);
+    for stage in ["ring_full", "no_socket", "rx_ring_full", "rx_dropped", "redirect_failed"] {
+        let labels = [("direction", "ingress"), ("stage", stage)];
+        lost.insert(stage.to_owned(), metrics.count(LOST, &labels));
+    }
+    lost.retain(|_, frames| *frames > 0);
+    Ok((metrics.count("capture_written_frames_total", &ingress), lost))
 }
 
 /// Counts the records of a pcap file.
@@ -171,21 +221,26 @@ fn udp(frame_bytes: usize) -> Vec<u8> {
 /// A Markdown table.
 pub(super) fn table(captures: &[Capture]) -> String {
     let mut table = String::from(
-        "| frame, bytes | tool | offered/s | written/s | lost | CPU s per million written | peak RSS, MiB |\n\
-         |--:|---|--:|--:|--:|--:|--:|\n",
+        "| frame, bytes | tool | offered/s | written/s | lost | where | CPU s per million offered | peak RSS, MiB |\n\
+         |--:|---|--:|--:|--:|---|--:|--:|\n",
     );
     for capture in captures {
         let Capture { tool, frame_bytes, seconds, offered, written, lost, .. } = capture;
         let (offered, written) = (*offered as f64, *written as f64);
-        let _infallible = writeln!(
-            table,
-            "| {frame_bytes} | {tool} | {:.0} | {:.0} | {lost} ({:.1} %) | {:.2} | {:.0} |",
+        let stages: Vec<String> = capture
+            .lost_by_stage
+            .iter()
+            .map(|(stage, frames)| format!("{stage} {:.1} %", *frames as f64 * 100.0 / offered))
+            .collect();
+        table.push_str(&format!(
+            "| {frame_bytes} | {tool} | {:.0} | {:.0} | {:.1} % | {} | {:.2} | {:.0} |\n",
             offered / seconds,
             written / seconds,
             *lost as f64 * 100.0 / offered,
-            capture.cpu_seconds * 1e6 / written.max(1.0),
+            stages.join(", "),
+            capture.cpu_seconds * 1e6 / offered,
             capture.peak_memory_kib as f64 / 1024.0,
-        );
+        ));
     }
     table
 }

@@ -18,6 +18,14 @@ pub(super) fn busy_seconds() -> Result<f64> {
     Ok(busy as f64 / 100.0)
 }
 
+/// Memory that could be had without swapping, in bytes.
+pub(super) fn available_memory() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    Ok(kib.context("/proc/meminfo has no MemAvailable")? * 1024)
+}
+
 /// The most memory that a process had resident, in KiB.
 pub(super) fn peak_memory_kib(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
