@@ -23,7 +23,7 @@ pub mod interface_flags {
     pub const DROP_UNMATCHED: u32 = 1 << 1;
 }
 
-/// Value of the map [`INTERFACES`](super::names::INTERFACES).
+/// What the programs know of an interface.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceConfig {
@@ -43,6 +43,32 @@ pub struct InterfaceConfig {
 
 const _: () = assert!(size_of::<InterfaceConfig>() == 20);
 
+/// Value of the map [`INTERFACES`](super::names::INTERFACES), an open-addressed table by the
+/// interface's index: an array look-up is inlined into the program, a hash look-up is a call, and
+/// every frame needs one to three.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceEntry {
+    /// Kernel's index of the interface; 0 for an empty place.
+    pub ifindex: u32,
+    /// How its frames are treated.
+    pub config: InterfaceConfig,
+}
+
+const _: () = assert!(size_of::<InterfaceEntry>() == 24);
+
+/// Places in the table.
+pub const INTERFACE_PLACES: u32 = 1024;
+/// An interface is in one of so many places in a row.
+pub const INTERFACE_PROBES: u32 = 4;
+
+/// The place of an interface in its `probe`th try.
+#[inline(always)]
+#[must_use]
+pub const fn interface_place(ifindex: u32, probe: u32) -> u32 {
+    (ifindex.wrapping_add(probe)) % INTERFACE_PLACES
+}
+
 /// Index of the socket of a queue in the map [`SOCKETS`](super::names::SOCKETS).
 #[must_use]
 pub const fn socket_index(slot: u32, queue: u32) -> u32 {
@@ -52,3 +78,7 @@ pub const fn socket_index(slot: u32, queue: u32) -> u32 {
 #[cfg(feature = "user")]
 // SAFETY: repr(C), only integers, padding explicit.
 unsafe impl aya::Pod for InterfaceConfig {}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), only integers, no implicit padding (asserted by the size above).
+unsafe impl aya::Pod for InterfaceEntry {}

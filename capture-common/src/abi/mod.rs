@@ -14,6 +14,7 @@ pub use counters::{Counters, KernelLoss, counters_index};
 pub use filter::{FilterRule, FilterRules, MAX_FILTER_RULES, rule_flags};
 pub use frame::{Direction, FRAME_HEADER_MAGIC, FrameHeader};
 pub use interface::{
-    InterfaceConfig, MAX_INTERFACES, MAX_QUEUES, Mode, interface_flags, socket_index,
+    INTERFACE_PLACES, INTERFACE_PROBES, InterfaceConfig, InterfaceEntry, MAX_INTERFACES,
+    MAX_QUEUES, Mode, interface_flags, interface_place, socket_index,
 };
 pub use scratch::Scratch;

@@ -1,6 +1,7 @@
 //! Names of maps and programs in the eBPF object, and slots of the tail-call tables.
 
-/// Hash map: interface index → [`InterfaceConfig`](super::InterfaceConfig).
+/// Array of [`InterfaceEntry`](super::InterfaceEntry), searched from
+/// [`interface_place`](super::interface_place) on.
 pub const INTERFACES: &str = "INTERFACES";
 /// Per-CPU array of [`Counters`](super::Counters), indexed by
 /// [`counters_index`](super::counters_index).

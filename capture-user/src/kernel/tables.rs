@@ -5,7 +5,10 @@ use aya::{
     util::nr_cpus,
 };
 use capture_common::{
-    abi::{Counters, Direction, FilterRules, InterfaceConfig, counters_index, names, socket_index},
+    abi::{
+        Counters, Direction, FilterRules, INTERFACE_PLACES, INTERFACE_PROBES, InterfaceConfig,
+        InterfaceEntry, counters_index, interface_place, names, socket_index,
+    },
     flow::{Conversation, FlowKey},
 };
 
@@ -32,7 +35,7 @@ impl TableError {
 
 /// The maps of the loaded programs.
 pub struct Tables {
-    pub(super) interfaces: HashMap<MapData, u32, InterfaceConfig>,
+    pub(super) interfaces: Array<MapData, InterfaceEntry>,
     pub(super) counters: PerCpuArray<MapData, Counters>,
     pub(super) flows: HashMap<MapData, FlowKey, Conversation>,
     pub(super) filters: Array<MapData, FilterRules>,
@@ -44,24 +47,59 @@ impl Tables {
     /// Tells the programs how to treat an interface, from the next frame on.
     ///
     /// # Errors
-    /// The map is full (more than [`MAX_INTERFACES`](capture_common::abi::MAX_INTERFACES)).
+    /// The map could not be written; or all places for this index are taken, which takes five
+    /// interfaces whose indices differ by multiples of 1,024 or nearly so.
     pub fn set_interface(
         &mut self,
         ifindex: u32,
         config: &InterfaceConfig,
     ) -> Result<(), TableError> {
-        self.interfaces.insert(ifindex, config, 0).map_err(TableError::write(names::INTERFACES))
+        let place = self.place(ifindex)?.ok_or_else(|| {
+            TableError::write(names::INTERFACES)(MapError::OutOfBounds {
+                index: interface_place(ifindex, INTERFACE_PROBES),
+                max_entries: INTERFACE_PLACES,
+            })
+        })?;
+        let is_new = self.entry(place)?.ifindex == 0;
+        // An entry that is not named yet is not used: it gets its index when all else is there.
+        let steps: &[u32] = if is_new { &[0, ifindex] } else { &[ifindex] };
+        for &ifindex in steps {
+            let entry = InterfaceEntry { ifindex, config: *config };
+            self.interfaces.set(place, entry, 0).map_err(TableError::write(names::INTERFACES))?;
+        }
+        Ok(())
     }
 
     /// Makes the programs ignore an interface; one that they do not know is fine.
     ///
     /// # Errors
-    /// The map could not be written.
+    /// The map could not be read or written.
     pub fn remove_interface(&mut self, ifindex: u32) -> Result<(), TableError> {
-        match self.interfaces.remove(&ifindex) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(TableError::write(names::INTERFACES)(error)),
+        let Some(place) = self.place(ifindex)? else { return Ok(()) };
+        let entry = self.entry(place)?;
+        if entry.ifindex != ifindex {
+            return Ok(());
         }
+        let entry = InterfaceEntry { ifindex: 0, ..entry };
+        self.interfaces.set(place, entry, 0).map_err(TableError::write(names::INTERFACES))
+    }
+
+    /// The place of an interface that is in the table, or else the first free one for it.
+    fn place(&self, ifindex: u32) -> Result<Option<u32>, TableError> {
+        let mut free = None;
+        for probe in 0..INTERFACE_PROBES {
+            let place = interface_place(ifindex, probe);
+            match self.entry(place)?.ifindex {
+                found if found == ifindex => return Ok(Some(place)),
+                0 => free = free.or(Some(place)),
+                _ => {}
+            }
+        }
+        Ok(free)
+    }
+
+    fn entry(&self, place: u32) -> Result<InterfaceEntry, TableError> {
+        self.interfaces.get(&place, 0).map_err(TableError::read(names::INTERFACES))
     }
 
     /// Puts a filter into one of the two generations of an interface's slot, or takes the filter
