@@ -14,18 +14,19 @@ use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use serde::Serialize;
 
 use super::{
-    generator::Generator,
-    system::{available_memory, busy_seconds, peak_memory_kib, pin},
+    generator::{Generator, udp},
+    system::{GENERATOR_CPU, TOOL_CPU, available_memory, busy_seconds, peak_memory_kib, pin},
 };
 use crate::lab::{Daemon, Lab, Pair, PairOptions, Process, wait_until};
 
-const GENERATOR_CPU: usize = 0;
-const TOOL_CPU: usize = 1;
 /// Frame sizes with the frame check sequence, which the kernel does not see.
 const SIZES: [usize; 3] = [64, 512, 1500];
-const NOTHING: &str = "nothing";
+pub(super) const NOTHING: &str = "nothing";
 const TOOLS: [&str; 6] =
     [NOTHING, "captured (tap)", "captured (mirror)", "tcpdump", "dumpcap", "netsniff-ng"];
+
+/// Nobody looks at the address.
+const NOBODY: [u8; 6] = [0x02, 0, 0, 1, 0, 2];
 
 /// All that comes in, after the capture tools have seen it.
 const DROP: &str = "table netdev bench { chain ingress { \
@@ -142,8 +143,7 @@ fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result
 
 fn offer(frame_bytes: usize, duration: Duration) -> Result<u64> {
     pin(0, GENERATOR_CPU)?;
-    let generator = Generator::new(if_nametoindex("tx0")?)?;
-    generator.send(&udp(frame_bytes - 4), duration)
+    Generator::new(if_nametoindex("tx0")?, &udp(NOBODY, frame_bytes - 4))?.send(duration)
 }
 
 fn start<'a>(tool: &str, lab: &'a Pair, directory: &Path, file: &Path) -> Result<Running<'a>> {
@@ -206,16 +206,6 @@ fn records(file: &Path) -> Result<u64> {
         count += 1;
     }
     Ok(count)
-}
-
-/// A UDP datagram to a host that is not there.
-fn udp(frame_bytes: usize) -> Vec<u8> {
-    let mut frame = vec![0x02, 0, 0, 1, 0, 2, 0x02, 0, 0, 1, 0, 1, 0x08, 0, 0x45, 0];
-    frame.extend(((frame_bytes - 14) as u16).to_be_bytes());
-    frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 192, 0, 2, 1, 203, 0, 113, 1, 0x9c, 0x40, 0, 9]);
-    frame.extend(((frame_bytes - 34) as u16).to_be_bytes());
-    frame.resize(frame_bytes, 0);
-    frame
 }
 
 /// A Markdown table.

@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use crate::lab::routed::SERVER_V4;
+
 /// Frames of one call; each call has a large fixed cost.
 const REPEAT: u32 = 65_536;
 const BATCH: u32 = 64;
@@ -52,14 +54,14 @@ struct TestRun {
 /// The loaded program.
 pub(super) struct Generator {
     program: OwnedFd,
+    frame: Vec<u8>,
 }
 
 impl Generator {
-    /// For frames to the interface of this index, in the namespace that [`Self::send`] is run in.
-    pub(super) fn new(ifindex: u32) -> Result<Self> {
-        // r1 = ifindex; r2 = 0; call bpf_redirect; exit
-        let code: [u64; 4] =
-            [0xb7 | 1 << 8 | u64::from(ifindex) << 32, 0x2b7, 23 << 32 | 0x85, 0x95];
+    /// For copies of a frame to the interface of this index, in the namespace that
+    /// [`Self::send`] is run in.
+    pub(super) fn new(ifindex: u32, frame: &[u8]) -> Result<Self> {
+        let code = program(ifindex, frame)?;
         let license = c"GPL";
         let mut attributes = Load {
             program_type: TYPE_XDP,
@@ -75,18 +77,18 @@ impl Generator {
             .context("cannot load the generator's XDP program")?;
         // SAFETY: the kernel has just made this descriptor for us.
         let program = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Self { program })
+        Ok(Self { program, frame: frame.to_vec() })
     }
 
-    /// Sends copies of a frame as fast as the kernel can for at least `duration`; returns how many.
-    pub(super) fn send(&self, frame: &[u8], duration: Duration) -> Result<u64> {
+    /// Sends copies of the frame as fast as the kernel can for at least `duration`; returns how many.
+    pub(super) fn send(&self, duration: Duration) -> Result<u64> {
         let begin = Instant::now();
         let mut sent = 0;
         while begin.elapsed() < duration {
             let mut attributes = TestRun {
                 program: self.program.as_raw_fd().cast_unsigned(),
-                data_in_bytes: frame.len() as u32,
-                data_in: frame.as_ptr() as u64,
+                data_in_bytes: self.frame.len() as u32,
+                data_in: self.frame.as_ptr() as u64,
                 repeat: REPEAT,
                 flags: LIVE_FRAMES,
                 batch_size: BATCH,
@@ -99,6 +101,54 @@ impl Generator {
         }
         Ok(sent)
     }
+}
+
+/// A UDP datagram to the server of the lab, in a frame of so many bytes to this hardware address.
+pub(super) fn udp(to: [u8; 6], frame_bytes: usize) -> Vec<u8> {
+    let mut frame = to.to_vec();
+    frame.extend([0x02, 0, 0, 0, 2, 1, 0x08, 0]);
+    let mut header = vec![0x45, 0];
+    header.extend(((frame_bytes - 14) as u16).to_be_bytes());
+    header.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 198, 51, 100, 2]);
+    header.extend(SERVER_V4.octets());
+    let sum: u32 = header.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    frame.extend(header);
+    frame.extend([0x9c, 0x40, 0, 9]);
+    frame.extend(((frame_bytes - 34) as u16).to_be_bytes());
+    frame.resize(frame_bytes, 0);
+    frame
+}
+
+/// Writes what a router changes (hardware addresses, time to live, checksum), since the kernel uses
+/// the frames again as they come back, and redirects the frame.
+fn program(ifindex: u32, frame: &[u8]) -> Result<[u64; 15]> {
+    let word = |at: usize| -> Result<u64> {
+        let bytes = frame.get(at..at + 4).context("the frame is too short")?;
+        Ok(u64::from(u32::from_le_bytes(bytes.try_into()?)))
+    };
+    // Opcode, destination and source register, offset, immediate: as in linux/bpf.h.
+    let instruction = |code: u64, to: u64, from: u64, offset: u64, immediate: u64| {
+        code | to << 8 | from << 12 | offset << 16 | immediate << 32
+    };
+    Ok([
+        instruction(0x61, 2, 1, 0, 0),        // r2 = data
+        instruction(0x61, 3, 1, 4, 0),        // r3 = data_end
+        instruction(0xbf, 4, 2, 0, 0),        // r4 = r2
+        instruction(0x07, 4, 0, 0, 34),       // r4 += Ethernet and IPv4 header
+        instruction(0x2d, 4, 3, 8, 0),        // if r4 > r3: out
+        instruction(0x62, 2, 0, 0, word(0)?), // hardware addresses
+        instruction(0x62, 2, 0, 4, word(4)?),
+        instruction(0x62, 2, 0, 8, word(8)?),
+        instruction(0x62, 2, 0, 22, word(22)?), // time to live, protocol, checksum
+        instruction(0xb7, 1, 0, 0, u64::from(ifindex)),
+        instruction(0xb7, 2, 0, 0, 0),
+        instruction(0x85, 0, 0, 0, 23), // bpf_redirect
+        instruction(0x95, 0, 0, 0, 0),  // exit
+        instruction(0xb7, 0, 0, 0, 0),  // out: XDP_ABORTED
+        instruction(0x95, 0, 0, 0, 0),
+    ])
 }
 
 /// The system call.

@@ -8,6 +8,11 @@ use nix::{
     unistd::Pid,
 };
 
+/// Where frames are made and go through the kernel.
+pub(super) const GENERATOR_CPU: usize = 0;
+/// Where capture tools run.
+pub(super) const TOOL_CPU: usize = 1;
+
 /// Seconds that all CPUs were busy since boot, interrupts included.
 pub(super) fn busy_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
