@@ -6,14 +6,11 @@
 use std::{io::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{
-    maps::{MapData, RingBuf},
-    programs::{TestRun as _, TestRunOptions},
-};
+use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::abi::{
     Direction, FilterRule, FilterRules, InterfaceConfig, interface_flags, names, rule_flags,
 };
-use capture_user::kernel::{Object, Settings, Tables};
+use capture_user::kernel::{FrameRing, Object, Settings, Tables};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
@@ -86,7 +83,7 @@ fn measure(
     case: &Case,
     object: &mut Object,
     tables: &mut Tables,
-    ring: &mut RingBuf<MapData>,
+    ring: &mut FrameRing,
 ) -> Result<f64> {
     let config = InterfaceConfig { flags: case.flags, snap_length: 262_144, ..Default::default() };
     tables.set_interface(LOOPBACK, &config)?;
@@ -122,8 +119,8 @@ fn run(object: &mut Object, frame: &[u8], repeat: u32) -> Result<Duration> {
     Ok(result.duration)
 }
 
-fn drain(ring: &mut RingBuf<MapData>) {
-    while ring.next().is_some() {}
+fn drain(ring: &mut FrameRing) {
+    while ring.next_record().is_some() {}
 }
 
 /// Half of the ring: a record is at most twice its frame and 128 bytes.

@@ -80,8 +80,8 @@ fn every_size_is_delivered_whole() {
     for (number, size) in sizes.into_iter().enumerate() {
         let frame: Vec<u8> = (0..size).map(|byte| (byte * 7) as u8).collect();
         assert_eq!(run(&mut object, &frame), XDP_PASS);
-        let record = ring.next().unwrap();
-        let header = FrameHeader::from_bytes(&record).unwrap();
+        let record = ring.next_record().unwrap();
+        let header = FrameHeader::from_bytes(record).unwrap();
         assert_eq!((header.original_length, header.captured_length), (size as u32, size as u32));
         assert_eq!((header.ifindex, header.slot, header.matched_rule), (LOOPBACK, 0, 0));
         assert!(header.timestamp > 0);
@@ -98,8 +98,8 @@ fn snap_length_cuts_the_copy_and_not_the_count() {
     let (mut object, tables) = load(InterfaceConfig { snap_length: 96, ..capturing() });
     let mut ring = object.take_frames().unwrap();
     run(&mut object, &udp(53, 1000));
-    let record = ring.next().unwrap();
-    let header = FrameHeader::from_bytes(&record).unwrap();
+    let record = ring.next_record().unwrap();
+    let header = FrameHeader::from_bytes(record).unwrap();
     assert_eq!((header.original_length, header.captured_length), (1000, 96));
     assert_eq!(counters(&tables).received_bytes, 1000);
 }
@@ -109,7 +109,7 @@ fn counting_only_delivers_nothing() {
     let (mut object, tables) = load(InterfaceConfig::default());
     let mut ring = object.take_frames().unwrap();
     assert_eq!(run(&mut object, &udp(53, 100)), XDP_PASS);
-    assert!(ring.next().is_none());
+    assert!(ring.next_record().is_none());
     let counters = counters(&tables);
     assert_eq!((counters.received_frames, counters.matched_frames), (1, 0));
 }
@@ -135,7 +135,7 @@ fn a_full_ring_loses_frames_and_counts_each() {
     assert!(lost > 0 && lost < 200, "{lost}");
     assert_eq!(counters.delivered_frames + lost, 200);
     let mut read = 0;
-    while ring.next().is_some() {
+    while ring.next_record().is_some() {
         read += 1;
     }
     assert_eq!(read, counters.delivered_frames);
@@ -158,23 +158,23 @@ fn filter_decides_and_names_its_rule() {
     tables.set_filter(0, 0, Some(&rules)).unwrap();
     run(&mut object, &udp(80, 100));
     run(&mut object, &udp(53, 100));
-    assert_eq!(FrameHeader::from_bytes(&ring.next().unwrap()).unwrap().matched_rule, 2);
-    assert!(ring.next().is_none());
+    assert_eq!(FrameHeader::from_bytes(ring.next_record().unwrap()).unwrap().matched_rule, 2);
+    assert!(ring.next_record().is_none());
     assert_eq!((counters(&tables).received_frames, counters(&tables).matched_frames), (2, 1));
 
     // The other generation comes into force with the interface's configuration, not before.
     rules.rules[1] = port(80);
     tables.set_filter(0, 1, Some(&rules)).unwrap();
     run(&mut object, &udp(80, 100));
-    assert!(ring.next().is_none());
+    assert!(ring.next_record().is_none());
     config.filter_generation = 1;
     tables.set_interface(LOOPBACK, &config).unwrap();
     run(&mut object, &udp(80, 100));
-    assert!(ring.next().is_some());
+    assert!(ring.next_record().is_some());
 
     tables.set_filter(0, 1, None).unwrap();
     run(&mut object, &udp(9, 100));
-    assert!(ring.next().is_some(), "no filter, everything matches");
+    assert!(ring.next_record().is_some(), "no filter, everything matches");
 }
 
 /// From the text of a configuration to the verdict: addresses cross every layer.
@@ -188,7 +188,7 @@ fn rules_of_the_configuration_match_addresses() {
         let rules = compile_filter(&config.interfaces[0].filter);
         tables.set_filter(0, 0, Some(&rules)).unwrap();
         run(&mut object, &udp(53, 100));
-        ring.next().is_some()
+        ring.next_record().is_some()
     };
     for wanted in [
         "host = '192.0.2.1'",

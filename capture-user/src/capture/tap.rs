@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{MapData, RingBuf};
 use capture_common::{
     abi::{Direction, FrameHeader},
     class::Classes,
@@ -19,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::clock::{Clock, to_unix};
 use crate::{
     frame::{FrameInfo, FrameSink},
+    kernel::FrameRing,
     ledger::{Ledger, Loss},
 };
 
@@ -38,7 +38,7 @@ const IDLE_PAUSE: u16 = 100;
 /// The programs must be detached before `stop` is set: a frame that is copied later stays in the
 /// ring.
 pub fn run<S: FrameSink>(
-    mut ring: RingBuf<MapData>,
+    mut ring: FrameRing,
     mut sink: S,
     clock: &Clock,
     stop: &AtomicBool,
@@ -69,23 +69,18 @@ pub fn run<S: FrameSink>(
 }
 
 /// Sleeps until the kernel says that the ring fills up, or for `pause` milliseconds.
-fn wait(ring: &RingBuf<MapData>, pause: u16) {
+fn wait(ring: &FrameRing, pause: u16) {
     let mut descriptors = [PollFd::new(ring.as_fd(), PollFlags::POLLIN)];
     // An interrupted or failed poll is a shorter pause; nothing is lost by it.
     let _ready = poll(&mut descriptors, PollTimeout::from(pause));
 }
 
-fn batch<S: FrameSink>(
-    ring: &mut RingBuf<MapData>,
-    sink: &mut S,
-    offset: i64,
-    ledger: &Ledger,
-) -> usize {
+fn batch<S: FrameSink>(ring: &mut FrameRing, sink: &mut S, offset: i64, ledger: &Ledger) -> usize {
     let mut count = 0;
     while count < BATCH {
-        let Some(record) = ring.next() else { break };
+        let Some(record) = ring.next_record() else { break };
         count += 1;
-        match parse(&record, offset) {
+        match parse(record, offset) {
             Some((info, frame)) => sink.frame(&info, &[frame]),
             // Only a kernel program of another version could write such a record.
             None => ledger.line(0, Direction::Ingress).add_lost(Loss::BadHeader, 1),

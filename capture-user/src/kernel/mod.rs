@@ -2,8 +2,10 @@
 
 mod attach;
 mod object;
+mod ring;
 mod tables;
 
 pub use attach::{AttachError, AttachedInterface, EgressHook};
 pub use object::{LoadError, Object, Settings};
+pub use ring::FrameRing;
 pub use tables::{TableError, Tables};

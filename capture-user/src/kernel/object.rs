@@ -1,13 +1,15 @@
 //! Loading the eBPF object: programs, maps, and the wiring of the stages.
 
+use std::io;
+
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
+    maps::{Map, MapData, MapError, PerCpuArray, ProgramArray},
     programs::{Program, ProgramError, ProgramFd, SchedClassifier, Xdp},
 };
 use capture_common::abi::names;
 
-use super::tables::Tables;
+use super::{ring::FrameRing, tables::Tables};
 
 /// The object that `build.rs` made of `capture-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/captured"));
@@ -43,6 +45,15 @@ pub enum LoadError {
         kind: &'static str,
         /// Its name.
         name: &'static str,
+    },
+    /// The ring buffer cannot be mapped.
+    #[error("cannot map the ring buffer `{name}`")]
+    Ring {
+        /// Its name.
+        name: &'static str,
+        /// The kernel's words.
+        #[source]
+        source: io::Error,
     },
     /// A map is not what the daemon takes it for, or could not be filled.
     #[error("cannot use the map `{name}`")]
@@ -117,12 +128,18 @@ impl Object {
         Ok((Self { ebpf }, tables))
     }
 
-    /// The ring buffer of tap mode; there is one reader, so it can be taken once.
+    /// The reader of the ring buffer of tap mode; there is one, so it can be taken once.
     ///
     /// # Errors
     /// It was taken before, or cannot be mapped.
-    pub fn take_frames(&mut self) -> Result<RingBuf<MapData>, LoadError> {
-        take(&mut self.ebpf, names::FRAMES)
+    pub fn take_frames(&mut self) -> Result<FrameRing, LoadError> {
+        let name = names::FRAMES;
+        match self.ebpf.take_map(name) {
+            Some(Map::RingBuf(map)) => {
+                FrameRing::new(map).map_err(|source| LoadError::Ring { name, source })
+            }
+            _ => Err(LoadError::Missing { kind: "map", name }),
+        }
     }
 
     /// The per-CPU scratch of one of the hooks, by name; for tests that look at what the programs
