@@ -15,7 +15,10 @@ use serde::Serialize;
 
 use super::{
     generator::{Generator, udp},
-    system::{GENERATOR_CPU, TOOL_CPU, available_memory, busy_seconds, peak_memory_kib, pin},
+    system::{
+        GENERATOR_CPU, TOOL_CPU, available_memory, cpu_seconds, peak_memory_kib, pin,
+        thread_seconds,
+    },
 };
 use crate::lab::{Daemon, Lab, Pair, PairOptions, Process, wait_until};
 
@@ -41,26 +44,64 @@ pub(super) struct Capture {
     offered: u64,
     written: u64,
     lost: u64,
+    /// Highest rate without a loss, in frames per second.
+    lossless: f64,
     /// For captured: where the lost frames were lost; `wire` is before it could see them.
     lost_by_stage: BTreeMap<String, u64>,
     cpu_seconds: f64,
     peak_memory_kib: u64,
 }
 
-/// All tools at all sizes, `duration` each.
-pub(super) fn measure(duration: Duration) -> Result<Vec<Capture>> {
+/// All tools at all sizes of which the names contain `only`, `duration` each.
+pub(super) fn measure(duration: Duration, only: &str) -> Result<Vec<Capture>> {
     let mut captures = Vec::new();
     for frame_bytes in SIZES {
-        warm_memory()?;
-        for tool in TOOLS {
-            eprintln!("bench: {tool}, {frame_bytes} bytes");
-            let capture = capture(tool, frame_bytes, duration);
-            let capture = capture.with_context(|| format!("{tool}, {frame_bytes} bytes"))?;
+        let name = |tool: &str| format!("{tool}, {frame_bytes} bytes");
+        let tools: Vec<_> = TOOLS.into_iter().filter(|tool| name(tool).contains(only)).collect();
+        if !tools.is_empty() {
+            warm_memory()?;
+        }
+        for tool in tools {
+            eprintln!("bench: {}", name(tool));
+            let mut capture =
+                capture(tool, frame_bytes, duration, 0).with_context(|| name(tool))?;
+            capture.lossless = lossless(&capture, duration).with_context(|| name(tool))?;
             eprintln!("bench: {} offered, {} written", capture.offered, capture.written);
             captures.push(capture);
         }
     }
     Ok(captures)
+}
+
+/// The highest rate, of those that the generator is slowed down to, at which a tool loses nothing in
+/// two runs; 0 if it always loses something.
+fn lossless(full: &Capture, duration: Duration) -> Result<f64> {
+    const SPINS: [u32; 12] = [0, 25, 50, 100, 200, 400, 800, 1200, 1600, 2400, 3200, 4800];
+    if full.tool == NOTHING {
+        return Ok(0.0);
+    }
+    for spins in SPINS {
+        let again = || capture(full.tool, full.frame_bytes, duration, spins);
+        if spins == 0 && full.lost > 0 {
+            continue;
+        }
+        let first = again()?;
+        if first.lost > 0 {
+            continue;
+        }
+        let second = again()?;
+        if second.lost == 0 {
+            return Ok(first.rate().min(second.rate()));
+        }
+    }
+    Ok(0.0)
+}
+
+impl Capture {
+    /// Frames offered per second.
+    fn rate(&self) -> f64 {
+        self.offered as f64 / self.seconds
+    }
 }
 
 /// Touches the memory that the files will lie in. On a virtual machine the first touch of a page may
@@ -91,7 +132,13 @@ impl Running<'_> {
     }
 }
 
-fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result<Capture> {
+/// Runs a tool while frames come, as fast as the generator makes them when it does not spin.
+fn capture(
+    tool: &'static str,
+    frame_bytes: usize,
+    duration: Duration,
+    spins: u32,
+) -> Result<Capture> {
     let lab = Lab::pair(&PairOptions::default())?;
     // GRO gives the receiving end NAPI, without which it takes no redirected frames.
     lab.monitor.run(&["ethtool", "-K", "mon0", "gro", "on"])?;
@@ -102,9 +149,9 @@ fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result
     let mut running = start(tool, &lab, directory.path(), &file)?;
     let pid = running.pid();
     pid.map_or(Ok(()), |pid| pin(pid, TOOL_CPU))?;
-    let busy = busy_seconds()?;
+    let used = cpu_seconds(pid)?;
     let begin = Instant::now();
-    let offered = lab.sender.enter(|| offer(frame_bytes, duration))??;
+    let (offered, generating) = lab.sender.enter(|| offer(frame_bytes, duration, spins))??;
     let seconds = begin.elapsed().as_secs_f64();
     let mut lost_by_stage = BTreeMap::new();
     let mut written = 0;
@@ -116,7 +163,7 @@ fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result
         // Time to read the rest of its buffer.
         Running::Other(_) => sleep(Duration::from_secs(1)),
     }
-    let cpu_seconds = busy_seconds()? - busy;
+    let cpu_seconds = cpu_seconds(pid)? - used + generating;
     let peak_memory_kib = pid.map_or(Ok(0), peak_memory_kib)?;
     match running {
         Running::Nothing => {}
@@ -135,15 +182,21 @@ fn capture(tool: &'static str, frame_bytes: usize, duration: Duration) -> Result
         offered,
         written,
         lost,
+        lossless: 0.0,
         lost_by_stage,
         cpu_seconds,
         peak_memory_kib,
     })
 }
 
-fn offer(frame_bytes: usize, duration: Duration) -> Result<u64> {
+/// Sends frames; returns how many, and the CPU seconds of the sending thread, in which most of the
+/// kernel's work for them is done.
+fn offer(frame_bytes: usize, duration: Duration, spins: u32) -> Result<(u64, f64)> {
     pin(0, GENERATOR_CPU)?;
-    Generator::new(if_nametoindex("tx0")?, &udp(NOBODY, frame_bytes - 4))?.send(duration)
+    let before = thread_seconds()?;
+    let frame = udp(NOBODY, frame_bytes - 4);
+    let offered = Generator::new(if_nametoindex("tx0")?, &frame, spins)?.send(duration)?;
+    Ok((offered, thread_seconds()? - before))
 }
 
 fn start<'a>(tool: &str, lab: &'a Pair, directory: &Path, file: &Path) -> Result<Running<'a>> {
@@ -211,8 +264,8 @@ fn records(file: &Path) -> Result<u64> {
 /// A Markdown table.
 pub(super) fn table(captures: &[Capture]) -> String {
     let mut table = String::from(
-        "| frame, bytes | tool | offered/s | written/s | lost | where | CPU s per million offered | peak RSS, MiB |\n\
-         |--:|---|--:|--:|--:|---|--:|--:|\n",
+        "| frame, bytes | tool | offered/s | written/s | lost | where | lossless up to/s | CPU s per million offered | peak RSS, MiB |\n\
+         |--:|---|--:|--:|--:|---|--:|--:|--:|\n",
     );
     for capture in captures {
         let Capture { tool, frame_bytes, seconds, offered, written, lost, .. } = capture;
@@ -223,11 +276,12 @@ pub(super) fn table(captures: &[Capture]) -> String {
             .map(|(stage, frames)| format!("{stage} {:.1} %", *frames as f64 * 100.0 / offered))
             .collect();
         table.push_str(&format!(
-            "| {frame_bytes} | {tool} | {:.0} | {:.0} | {:.1} % | {} | {:.2} | {:.0} |\n",
+            "| {frame_bytes} | {tool} | {:.0} | {:.0} | {:.1} % | {} | {:.0} | {:.2} | {:.0} |\n",
             offered / seconds,
             written / seconds,
             *lost as f64 * 100.0 / offered,
             stages.join(", "),
+            capture.lossless,
             capture.cpu_seconds * 1e6 / offered,
             capture.peak_memory_kib as f64 / 1024.0,
         ));

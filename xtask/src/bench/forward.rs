@@ -45,9 +45,12 @@ impl Forward {
 }
 
 /// All cases at all sizes, in rounds, so that what changes with time hits all of them.
-pub(super) fn measure(duration: Duration) -> Result<Vec<Forward>> {
+pub(super) fn measure(duration: Duration, only: &str) -> Result<Vec<Forward>> {
     let mut results = Vec::new();
     for frame_bytes in SIZES {
+        if !format!("forwarding, {frame_bytes} bytes").contains(only) {
+            continue;
+        }
         let mut cases =
             CASES.map(|case| Forward { case, frame_bytes, forwarded: Vec::with_capacity(ROUNDS) });
         for round in 1..=ROUNDS {
@@ -94,7 +97,7 @@ fn forwarded(case: &str, frame_bytes: usize, duration: Duration) -> Result<f64> 
     let begin = Instant::now();
     lab.isp.enter(|| -> Result<u64> {
         pin(0, GENERATOR_CPU)?;
-        Generator::new(if_nametoindex("isp1")?, &udp(GATEWAY, frame_bytes - 4))?.send(duration)
+        Generator::new(if_nametoindex("isp1")?, &udp(GATEWAY, frame_bytes - 4), 0)?.send(duration)
     })??;
     let seconds = begin.elapsed().as_secs_f64();
     Ok((arrived(&lab)? - before) as f64 / seconds)

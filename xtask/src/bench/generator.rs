@@ -11,8 +11,9 @@ use anyhow::{Context as _, Result};
 
 use crate::lab::routed::SERVER_V4;
 
-/// Frames of one call; each call has a large fixed cost.
-const REPEAT: u32 = 65_536;
+/// Frames of one call. Each call first and last waits for tens of milliseconds, in which nothing is
+/// sent: with fewer frames a call, the rate would be that of the waiting.
+const REPEAT: u32 = 2_097_152;
 const BATCH: u32 = 64;
 
 const PROG_LOAD: libc::c_long = 5;
@@ -59,9 +60,10 @@ pub(super) struct Generator {
 
 impl Generator {
     /// For copies of a frame to the interface of this index, in the namespace that
-    /// [`Self::send`] is run in.
-    pub(super) fn new(ifindex: u32, frame: &[u8]) -> Result<Self> {
-        let code = program(ifindex, frame)?;
+    /// [`Self::send`] is run in. `spins` rounds of a loop slow it down, evenly: pauses between calls
+    /// would make bursts at full speed.
+    pub(super) fn new(ifindex: u32, frame: &[u8], spins: u32) -> Result<Self> {
+        let code = program(ifindex, frame, spins)?;
         let license = c"GPL";
         let mut attributes = Load {
             program_type: TYPE_XDP,
@@ -80,7 +82,7 @@ impl Generator {
         Ok(Self { program, frame: frame.to_vec() })
     }
 
-    /// Sends copies of the frame as fast as the kernel can for at least `duration`; returns how many.
+    /// Sends copies of the frame for at least `duration`; returns how many.
     pub(super) fn send(&self, duration: Duration) -> Result<u64> {
         let begin = Instant::now();
         let mut sent = 0;
@@ -123,7 +125,7 @@ pub(super) fn udp(to: [u8; 6], frame_bytes: usize) -> Vec<u8> {
 
 /// Writes what a router changes (hardware addresses, time to live, checksum), since the kernel uses
 /// the frames again as they come back, and redirects the frame.
-fn program(ifindex: u32, frame: &[u8]) -> Result<[u64; 15]> {
+fn program(ifindex: u32, frame: &[u8], spins: u32) -> Result<Vec<u64>> {
     let word = |at: usize| -> Result<u64> {
         let bytes = frame.get(at..at + 4).context("the frame is too short")?;
         Ok(u64::from(u32::from_le_bytes(bytes.try_into()?)))
@@ -132,7 +134,14 @@ fn program(ifindex: u32, frame: &[u8]) -> Result<[u64; 15]> {
     let instruction = |code: u64, to: u64, from: u64, offset: u64, immediate: u64| {
         code | to << 8 | from << 12 | offset << 16 | immediate << 32
     };
-    Ok([
+    // r5 = spins; r5 -= 1; if r5 != 0: back
+    let spin = [
+        instruction(0xb7, 5, 0, 0, u64::from(spins)),
+        instruction(0x17, 5, 0, 0, 1),
+        instruction(0x55, 5, 0, 0xfffe, 0),
+    ];
+    let spin = if spins == 0 { &[][..] } else { &spin };
+    let send = [
         instruction(0x61, 2, 1, 0, 0),        // r2 = data
         instruction(0x61, 3, 1, 4, 0),        // r3 = data_end
         instruction(0xbf, 4, 2, 0, 0),        // r4 = r2
@@ -148,7 +157,8 @@ fn program(ifindex: u32, frame: &[u8]) -> Result<[u64; 15]> {
         instruction(0x95, 0, 0, 0, 0),  // exit
         instruction(0xb7, 0, 0, 0, 0),  // out: XDP_ABORTED
         instruction(0x95, 0, 0, 0, 0),
-    ])
+    ];
+    Ok([spin, &send].concat())
 }
 
 /// The system call.

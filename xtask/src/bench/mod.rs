@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::lab::build;
 
 /// Options of `cargo xtask bench`.
-#[derive(clap::Args, Clone, Copy, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// How long each tool is under load, at each frame size.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
@@ -23,6 +23,9 @@ pub struct Args {
     /// One second for each.
     #[arg(long, conflicts_with = "seconds")]
     quick: bool,
+    /// Only the cases whose name contains this, such as "mirror", ", 1500 bytes" or "forwarding".
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
 }
 
 /// Everything that one run measured; `target/bench/results.json`.
@@ -45,9 +48,9 @@ pub fn run(args: Args) -> Result<()> {
     let captures = if std::env::var_os("SKIP").is_some() {
         vec![]
     } else {
-        compare::measure(Duration::from_secs(seconds))?
+        compare::measure(Duration::from_secs(seconds), &args.only)?
     };
-    let forwarding = forward::measure(Duration::from_secs(1))?;
+    let forwarding = forward::measure(Duration::from_secs(1), &args.only)?;
     let results = Results { machine: machine(), programs, captures, forwarding };
     let tables = [
         programs::table(&results.programs),

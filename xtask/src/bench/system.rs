@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 
@@ -13,14 +14,37 @@ pub(super) const GENERATOR_CPU: usize = 0;
 /// Where capture tools run.
 pub(super) const TOOL_CPU: usize = 1;
 
-/// Seconds that all CPUs were busy since boot, interrupts included.
-pub(super) fn busy_seconds() -> Result<f64> {
-    let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
-    let ticks: Vec<u64> =
-        stat.lines().next().unwrap_or("").split(' ').filter_map(|t| t.parse().ok()).collect();
-    // user, nice, system, (idle, iowait,) irq, softirq
-    let busy: u64 = [0, 1, 2, 5, 6].iter().filter_map(|&field| ticks.get(field)).sum();
-    Ok(busy as f64 / 100.0)
+/// CPU seconds that a process has used so far, and the kernel's softirq threads with it; softirqs that
+/// ran while a thread was on the CPU are in that thread's time. Exact to the nanosecond, unlike
+/// /proc/stat, which counts what runs at each tick and misses most of a busy softirq.
+pub(super) fn cpu_seconds(pid: Option<u32>) -> Result<f64> {
+    let mut nanoseconds = 0;
+    for process in Path::new("/proc").read_dir().context("cannot read /proc")? {
+        let path = process?.path();
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        let is_ours = pid.is_some_and(|pid| path.ends_with(pid.to_string()));
+        if is_ours || name.starts_with("ksoftirqd/") {
+            nanoseconds += running_time(&path.join("task"))?;
+        }
+    }
+    Ok(nanoseconds as f64 / 1e9)
+}
+
+/// Nanoseconds that all threads in this directory have been on a CPU.
+fn running_time(tasks: &Path) -> Result<u64> {
+    let mut sum = 0;
+    for task in tasks.read_dir().with_context(|| format!("cannot read {}", tasks.display()))? {
+        // Threads may end meanwhile.
+        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        sum += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(sum)
+}
+
+/// CPU seconds that the calling thread has used so far.
+pub(super) fn thread_seconds() -> Result<f64> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
+    Ok(time.tv_sec() as f64 + time.tv_nsec() as f64 / 1e9)
 }
 
 /// Memory that could be had without swapping, in bytes.
