@@ -1,6 +1,5 @@
 //! The entry stage: parse, account, TCP step.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::warn;
 use capture_common::{
     abi::{Direction, KernelLoss, interface_flags},
@@ -9,7 +8,7 @@ use capture_common::{
 
 use crate::{
     access::Hook,
-    account, flows, interfaces,
+    account, clock, flows, interfaces,
     stages::{call_deliver, call_filter},
 };
 
@@ -73,7 +72,5 @@ fn step(packet: &Packet, ifindex: u32) -> u32 {
     if packet.protocol != TCP || packet.depth != depth::TRANSPORT || packet.has(layers::FRAGMENT) {
         return 0;
     }
-    // SAFETY: the helper has no requirements.
-    let now = unsafe { bpf_ktime_get_ns() };
-    flows::observe(packet, ifindex, now)
+    flows::observe(packet, ifindex, clock::now())
 }

@@ -13,6 +13,7 @@
 
 mod access;
 mod account;
+mod clock;
 mod entry;
 mod filter;
 mod flows;

@@ -22,6 +22,10 @@ pub const TC_STAGES: &str = "TC_STAGES";
 pub const XDP_SCRATCH: &str = "XDP_SCRATCH";
 /// Per-CPU array of one element: what the tc entry program hands to the later stages.
 pub const TC_SCRATCH: &str = "TC_SCRATCH";
+/// Read-only variable (`u64`): not 0 if the TCP step takes its time from [`TEST_TIME`].
+pub const TEST_CLOCK: &str = "TEST_CLOCK";
+/// Array of one `u64`: the time that a test sets.
+pub const TEST_TIME: &str = "TEST_TIME";
 
 /// XDP entry program: parse, account, TCP step.
 pub const XDP_INGRESS: &str = "ingress";

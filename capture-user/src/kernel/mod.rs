@@ -4,8 +4,10 @@ mod attach;
 mod object;
 mod ring;
 mod tables;
+mod test_clock;
 
 pub use attach::{AttachError, AttachedInterface, EgressHook};
 pub use object::{LoadError, Object, Settings};
 pub use ring::FrameRing;
 pub use tables::{TableError, Tables};
+pub use test_clock::TestClock;

@@ -9,7 +9,7 @@ use aya::{
 };
 use capture_common::abi::names;
 
-use super::{ring::FrameRing, tables::Tables};
+use super::{ring::FrameRing, tables::Tables, test_clock::TestClock};
 
 /// The object that `build.rs` made of `capture-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/captured"));
@@ -94,11 +94,29 @@ impl Object {
     /// # Errors
     /// See [`LoadError`]; nothing stays behind.
     pub fn load(settings: &Settings) -> Result<(Self, Tables), LoadError> {
+        Self::load_with(settings, 0)
+    }
+
+    /// As [`Object::load`], but the TCP step sees the times that are set on the clock: for tests
+    /// that feed frames together with the times at which they were captured.
+    ///
+    /// # Errors
+    /// As [`Object::load`].
+    pub fn load_with_test_clock(
+        settings: &Settings,
+    ) -> Result<(Self, Tables, TestClock), LoadError> {
+        let (mut object, tables) = Self::load_with(settings, 1)?;
+        let clock = TestClock { time: take(&mut object.ebpf, names::TEST_TIME)? };
+        Ok((object, tables, clock))
+    }
+
+    fn load_with(settings: &Settings, test_clock: u64) -> Result<(Self, Tables), LoadError> {
         let wake_at = u64::from(settings.ring_bytes) / 4;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(names::FLOWS, settings.flows)
             .map_max_entries(names::FRAMES, settings.ring_bytes)
             .override_global("WAKE_AT", &wake_at, true)
+            .override_global(names::TEST_CLOCK, &test_clock, true)
             .load(OBJECT)
             .map_err(LoadError::Object)?;
         for name in [

@@ -28,7 +28,7 @@ impl TableError {
         move |source| Self { verb: "read", map, source }
     }
 
-    fn write(map: &'static str) -> impl Fn(MapError) -> Self {
+    pub(super) fn write(map: &'static str) -> impl Fn(MapError) -> Self {
         move |source| Self { verb: "write to", map, source }
     }
 }
