@@ -306,6 +306,24 @@ proptest! {
         }
     }
 
+    /// A frame that is shorter than its IP header states, as tools write them that forget how long
+    /// it was before they cut it: the rest was never there. One that was cut by a capture that says
+    /// so keeps its length.
+    #[test]
+    fn payload_ends_with_the_frame_on_the_wire(frame in frame(), keep: prop::sample::Index) {
+        let (whole, result) = parsed(&frame.bytes);
+        if result.is_err() || whole.protocol != TCP {
+            return Ok(()); // Not refused: that would be most of them.
+        }
+        let payload = frame.bytes.len() - whole.segment.length as usize;
+        let length = payload + keep.index(whole.segment.length as usize + 1);
+        let (packet, _) = parsed(&frame.bytes[..length]);
+        prop_assert_eq!(packet.segment.length as usize, length - payload);
+        let mut packet = Packet::default();
+        let _parsed = parse(&frame.bytes[..length], frame.bytes.len() as u32, &mut packet);
+        prop_assert_eq!(packet.segment.length, whole.segment.length);
+    }
+
     #[test]
     fn noise_is_parsed_without_panic(
         noise in vec(any::<u8>(), 0..200),

@@ -20,7 +20,8 @@ pub struct Segment {
     pub sequence: u32,
     /// Acknowledgment number, as it stands in the header even without ACK.
     pub acknowledgment: u32,
-    /// Bytes of payload, from the IP header's length (not from the captured bytes).
+    /// Bytes of payload, from the IP header's length (not from the captured bytes), as far as the
+    /// frame had room for them on the wire.
     pub length: u32,
     /// Window, raw: not scaled.
     pub window: u16,

@@ -53,7 +53,7 @@ pub fn parse<L: Load + ?Sized>(
         _ => ip::parse_v4(frame, frame_length, offset, packet)?,
     }
     packet.depth = depth::NETWORK;
-    transport::parse(frame, packet)?;
+    transport::parse(frame, frame_length, packet)?;
     packet.depth = depth::TRANSPORT;
     Ok(())
 }

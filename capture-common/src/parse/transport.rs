@@ -22,11 +22,15 @@ pub const fn has_ports(protocol: u8) -> bool {
 }
 
 #[inline(always)]
-pub(super) fn parse<L: Load + ?Sized>(frame: &L, packet: &mut Packet) -> Result<(), Reason> {
+pub(super) fn parse<L: Load + ?Sized>(
+    frame: &L,
+    frame_length: u32,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
     let offset = usize::from(recall(&packet.transport_offset));
     let version = recall(&packet.ip_version);
     match recall(&packet.protocol) {
-        TCP => tcp(frame, offset, packet),
+        TCP => tcp(frame, frame_length, offset, packet),
         UDP | UDP_LITE => ports(frame, offset, UDP_LENGTH, Reason::TruncatedUdp, packet),
         SCTP => ports(frame, offset, SCTP_LENGTH, Reason::TruncatedSctp, packet),
         ICMP if version == 4 => icmp::parse(frame, offset, packet),
@@ -36,7 +40,12 @@ pub(super) fn parse<L: Load + ?Sized>(frame: &L, packet: &mut Packet) -> Result<
 }
 
 #[inline(always)]
-fn tcp<L: Load + ?Sized>(frame: &L, offset: usize, packet: &mut Packet) -> Result<(), Reason> {
+fn tcp<L: Load + ?Sized>(
+    frame: &L,
+    frame_length: u32,
+    offset: usize,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
     let length = packet.transport_length();
     if length < TCP_MIN_LENGTH as u32 {
         return Err(Reason::TruncatedTcp);
@@ -53,7 +62,8 @@ fn tcp<L: Load + ?Sized>(frame: &L, offset: usize, packet: &mut Packet) -> Resul
     let segment = &mut packet.segment;
     segment.sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     segment.acknowledgment = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-    segment.length = payload;
+    // Of what the IP header promises, only that counts which the frame had room for on the wire.
+    segment.length = payload.min(frame_length.saturating_sub(offset as u32 + header_length));
     segment.window = be16([header[14], header[15]]);
     segment.flags = header[13];
     Ok(())
