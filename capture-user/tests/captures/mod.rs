@@ -1,0 +1,6 @@
+//! Reading captures, and what is expected of them.
+
+pub mod expected;
+mod file;
+
+pub use file::read;

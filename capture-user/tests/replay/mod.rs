@@ -1,0 +1,132 @@
+//! Frames with the times at which they were captured, through the real ingress program and through
+//! the same parser and step on the host.
+
+use std::collections::HashMap;
+
+use aya::programs::{TestRun as _, TestRunOptions};
+use capture_common::{
+    abi::{Counters, Direction, FrameHeader, InterfaceConfig, interface_flags, names},
+    class::Classes,
+    flow::{Conversation, FlowKey},
+    parse::{Packet, depth, layers, parse},
+};
+use capture_user::kernel::{FrameRing, Object, Settings, Tables, TestClock};
+
+/// `BPF_PROG_RUN` shows programs the loopback of the namespace unless told otherwise.
+const LOOPBACK: u32 = 1;
+const XDP_PASS: u32 = 2;
+const TCP: u8 = 6;
+/// Holds the records of 131,072 frames: 8 bytes of the kernel's, the header, and 88 of the frame,
+/// the least that the program reserves.
+const SETTINGS: Settings = Settings { flows: 1 << 16, ring_bytes: 1 << 24 };
+/// Frames after which the records are read.
+const BATCH: usize = 1 << 16;
+
+/// A captured frame.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// In nanoseconds.
+    pub time: u64,
+    /// From the Ethernet header on.
+    pub bytes: Vec<u8>,
+}
+
+/// The loaded programs.
+pub struct Kernel {
+    object: Object,
+    tables: Tables,
+    clock: TestClock,
+    ring: FrameRing,
+}
+
+impl Kernel {
+    /// Loads the programs anew: no conversation is known yet.
+    pub fn new() -> Self {
+        let (mut object, mut tables, clock) = Object::load_with_test_clock(&SETTINGS).unwrap();
+        let config = InterfaceConfig {
+            flags: interface_flags::CAPTURE,
+            snap_length: 1,
+            ..InterfaceConfig::default()
+        };
+        tables.set_interface(LOOPBACK, &config).unwrap();
+        let ring = object.take_frames().unwrap();
+        Self { object, tables, clock, ring }
+    }
+
+    /// The classes that the program finds in each frame.
+    pub fn classes(&mut self, frames: &[Frame]) -> Vec<Classes> {
+        frames.chunks(BATCH).flat_map(|batch| self.batch(batch)).collect()
+    }
+
+    fn batch(&mut self, frames: &[Frame]) -> Vec<Classes> {
+        let program = self.object.xdp(names::XDP_INGRESS).unwrap();
+        for frame in frames {
+            self.clock.set(frame.time).unwrap();
+            let options = TestRunOptions { data_in: Some(&frame.bytes), ..TestRunOptions::new() };
+            assert_eq!(program.test_run(options).unwrap().return_value, XDP_PASS);
+        }
+        let mut classes = Vec::with_capacity(frames.len());
+        while let Some(record) = self.ring.next_record() {
+            let header = FrameHeader::from_bytes(record).unwrap();
+            assert_eq!(header.original_length, frames[classes.len()].bytes.len() as u32);
+            classes.push(Classes(header.classes));
+        }
+        assert_eq!(classes.len(), frames.len(), "the ring holds a batch");
+        classes
+    }
+
+    /// What the program counted so far.
+    pub fn counters(&self) -> Counters {
+        self.tables.counters(0, Direction::Ingress).unwrap()
+    }
+
+    /// The state of a conversation.
+    pub fn conversation(&self, key: &FlowKey) -> Option<Conversation> {
+        self.tables.flow(key).unwrap()
+    }
+}
+
+/// The same on the host.
+#[derive(Default)]
+pub struct Host {
+    /// By key, as in the kernel's map.
+    pub conversations: HashMap<FlowKey, Conversation>,
+}
+
+impl Host {
+    /// The segment in a frame, if it is one that the step looks at, and what the step says of it.
+    pub fn step(&mut self, frame: &Frame) -> Option<(Packet, Classes)> {
+        let mut packet = Packet::default();
+        let _stopped = parse(&frame.bytes[..], frame.bytes.len() as u32, &mut packet);
+        let is_segment = packet.protocol == TCP && packet.depth == depth::TRANSPORT;
+        if !is_segment || packet.has(layers::FRAGMENT) {
+            return None;
+        }
+        let (key, side) = FlowKey::of(&packet);
+        let conversation = self.conversations.entry(key).or_insert(Conversation::NEW);
+        let classes = conversation.observe(side, LOOPBACK, &packet.segment, frame.time);
+        Some((packet, classes.expect("there is only one interface")))
+    }
+}
+
+/// Runs the frames through both and requires the same of them: the classes of each frame, and in
+/// the end the state of each conversation. Returns the segments that the step looked at (`None` for
+/// other frames), and the classes.
+pub fn agreed(kernel: &mut Kernel, frames: &[Frame]) -> Vec<(Option<Packet>, Classes)> {
+    let mut host = Host::default();
+    let found = kernel.classes(frames);
+    let mut agreed = Vec::with_capacity(frames.len());
+    for (number, (frame, kernel)) in frames.iter().zip(found).enumerate() {
+        let (packet, classes) = match host.step(frame) {
+            Some((packet, classes)) => (Some(packet), classes),
+            None => (None, Classes::NONE),
+        };
+        let names = |classes: Classes| classes.iter().map(|class| class.name()).collect::<Vec<_>>();
+        assert_eq!(names(kernel), names(classes), "frame {}: {packet:?}", number + 1);
+        agreed.push((packet, classes));
+    }
+    for (key, conversation) in &host.conversations {
+        assert_eq!(kernel.conversation(key).as_ref(), Some(conversation), "{key:?}");
+    }
+    agreed
+}
