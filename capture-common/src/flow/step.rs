@@ -159,7 +159,7 @@ fn acknowledge(reverse: &mut DirectionState, segment: &Segment) {
     }
     if after(reverse.next, reverse.max_ack) {
         reverse.max_ack = reverse.next;
-    } else if reverse.duplicates == 0 {
+    } else {
         reverse.duplicates = PENDING;
     }
 }
