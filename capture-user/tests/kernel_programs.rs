@@ -1,7 +1,7 @@
 //! The real programs under `BPF_PROG_RUN`: what they count, match, deliver and lose.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::{
@@ -9,19 +9,12 @@ use capture_common::{
         Counters, Direction, FilterRule, FilterRules, FrameHeader, InterfaceConfig, KernelLoss,
         Mode, interface_flags, names, rule_flags,
     },
-    class::{Class, Classes},
-    flow::{Conversation, FlowKey},
-    parse::{Packet, parse},
+    class::Class,
 };
 use capture_user::{
     config::{Config, compile_filter},
     kernel::{Object, Settings, Tables},
 };
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    unistd::Pid,
-};
-use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
 const SETTINGS: Settings = Settings { flows: 1024, ring_bytes: 1 << 16 };
 /// `BPF_PROG_RUN` shows programs the loopback of the namespace unless told otherwise.
@@ -247,100 +240,6 @@ fn a_syn_again_is_a_retransmission_and_a_reset_a_reset() {
     assert_eq!(v4.iter().sum::<u64>(), 3);
     assert_eq!(v6.iter().sum::<u64>(), 0);
     assert_eq!(tables.flow_count().unwrap(), 1);
-}
-
-/// Classes that differ only by when a segment came; kernel and host have different clocks.
-const RESENT: u32 = 1 << Class::SynRetransmission as u32
-    | 1 << Class::SynAckRetransmission as u32
-    | 1 << Class::Retransmission as u32
-    | 1 << Class::FastRetransmission as u32
-    | 1 << Class::OutOfOrder as u32;
-
-/// The classes, with one bit for all of [`RESENT`].
-const fn without_time(classes: u32) -> u32 {
-    let resent = if classes & RESENT == 0 { 0 } else { 1 << Class::Retransmission as u32 };
-    classes & !RESENT | resent
-}
-
-/// An ACK from the sender of a segment, right behind it, with nothing new to say but perhaps a
-/// window.
-fn bare_ack_behind(random: &mut SmallRng, last: &[u8]) -> Vec<u8> {
-    let mut packet = Packet::default();
-    parse(last, last.len() as u32, &mut packet).unwrap();
-    let mut frame = last[..54].to_vec();
-    frame[16..18].copy_from_slice(&40_u16.to_be_bytes());
-    frame[38..42].copy_from_slice(&packet.segment.end().to_be_bytes());
-    frame[47] = 16;
-    if random.random_bool(0.3) {
-        frame[49] ^= 1;
-    }
-    frame
-}
-
-/// A segment of one of a few conversations, close enough to their start that segments repeat,
-/// overlap, leave holes and wrap around.
-fn next_segment(random: &mut SmallRng, last: &[u8]) -> Vec<u8> {
-    const FLAGS: [u8; 12] = [16, 16, 16, 16, 16, 16, 24, 2, 18, 17, 4, 20];
-    if last.len() >= 54 && random.random_bool(0.3) {
-        return bare_ack_behind(random, last);
-    }
-    let mut place = |base: u32| base.wrapping_add(random.random_range(0..24) * 4);
-    let (mut sequence, mut acknowledgment) = (place(0xffff_ffd0), place(0x1000));
-    let is_reply = random.random_bool(0.4);
-    if is_reply {
-        (sequence, acknowledgment) = (acknowledgment, sequence);
-    }
-    let mut frame = tcp(FLAGS[random.random_range(0..FLAGS.len())], sequence);
-    frame[42..46].copy_from_slice(&acknowledgment.to_be_bytes());
-    let window = [0_u16, 512, 512, 512, 1024][random.random_range(0..5)];
-    frame[48..50].copy_from_slice(&window.to_be_bytes());
-    frame[35] = random.random_range(0..8);
-    if is_reply {
-        frame[26..34].rotate_left(4);
-        frame[34..38].rotate_left(2);
-    }
-    frame.resize(frame.len() + [0, 0, 1, 4, 8, 12][random.random_range(0..6)], 0x5a);
-    let total = (frame.len() - 14) as u16;
-    frame[16..18].copy_from_slice(&total.to_be_bytes());
-    frame
-}
-
-#[test]
-fn tcp_steps_as_on_the_host() {
-    let mut cpus = CpuSet::new();
-    cpus.set(0).unwrap();
-    sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
-    let (mut object, tables) = load(InterfaceConfig::default());
-    let scratch = object.take_scratch(names::XDP_SCRATCH).unwrap();
-    let mut conversations: HashMap<FlowKey, Conversation> = HashMap::new();
-    let mut random = SmallRng::seed_from_u64(2026);
-    let (mut met, mut frame) = (0, Vec::new());
-    for number in 0..20_000 {
-        frame = next_segment(&mut random, &frame);
-        run(&mut object, &frame);
-        let mut packet = Packet::default();
-        parse(&frame[..], frame.len() as u32, &mut packet).unwrap();
-        let (key, side) = FlowKey::of(&packet);
-        let conversation = conversations.entry(key).or_insert(Conversation::NEW);
-        let now = number * 1_000_000 + 1;
-        let expected = conversation.observe(side, LOOPBACK, &packet.segment, now).unwrap().0;
-        let found = scratch.get(&0, 0).unwrap()[0].classes;
-        assert_eq!(without_time(found), without_time(expected), "{number}: {:?}", packet.segment);
-        met |= expected;
-    }
-    assert_eq!(tables.flow_count().unwrap(), conversations.len() as u64);
-    // Answers to probes take three segments that chance does not put together.
-    let rare = [Class::KeepAliveAck, Class::ZeroWindowProbeAck];
-    for class in Class::ALL.into_iter().filter(|class| !rare.contains(class)) {
-        assert!(Classes(met).contains(class), "{class:?} was not met");
-    }
-    for (key, host) in conversations {
-        let kernel = tables.flow(&key).unwrap().unwrap();
-        for (mut kernel, host) in [(kernel.low, host.low), (kernel.high, host.high)] {
-            (kernel.next_time, kernel.last_time) = (host.next_time, host.last_time);
-            assert_eq!(kernel, host);
-        }
-    }
 }
 
 /// For the curious: the time that each program takes for a frame in the cache.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::{
     abi::{Counters, Direction, FrameHeader, InterfaceConfig, interface_flags, names},
-    class::Classes,
+    class::{Class, Classes},
     flow::{Conversation, FlowKey},
     parse::{Packet, depth, layers, parse},
 };
@@ -109,22 +109,27 @@ impl Host {
     }
 }
 
-/// Runs the frames through both and requires the same of them: the classes of each frame, and in
-/// the end the state of each conversation. Returns the segments that the step looked at (`None` for
-/// other frames), and the classes.
+/// Runs the frames through both and requires the same of them: the classes of each frame, what was
+/// counted of them, and in the end the state of each conversation. None of the conversations may
+/// have been seen before. Returns the segments that the step looked at (`None` for other frames),
+/// and the classes.
 pub fn agreed(kernel: &mut Kernel, frames: &[Frame]) -> Vec<(Option<Packet>, Classes)> {
     let mut host = Host::default();
+    let mut counted = kernel.counters().tcp;
     let found = kernel.classes(frames);
     let mut agreed = Vec::with_capacity(frames.len());
     for (number, (frame, kernel)) in frames.iter().zip(found).enumerate() {
-        let (packet, classes) = match host.step(frame) {
-            Some((packet, classes)) => (Some(packet), classes),
-            None => (None, Classes::NONE),
-        };
-        let names = |classes: Classes| classes.iter().map(|class| class.name()).collect::<Vec<_>>();
+        let (packet, classes) = host.step(frame).unzip();
+        let classes = classes.unwrap_or(Classes::NONE);
+        let names = |classes: Classes| classes.iter().map(Class::name).collect::<Vec<_>>();
         assert_eq!(names(kernel), names(classes), "frame {}: {packet:?}", number + 1);
+        for class in classes.iter() {
+            let is_v6 = packet.is_some_and(|packet| packet.ip_version == 6);
+            counted[usize::from(is_v6)][class as usize] += 1;
+        }
         agreed.push((packet, classes));
     }
+    assert_eq!(kernel.counters().tcp, counted);
     for (key, conversation) in &host.conversations {
         assert_eq!(kernel.conversation(key).as_ref(), Some(conversation), "{key:?}");
     }
