@@ -9,11 +9,15 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use capture_common::{
-    abi::{Direction, Scratch},
+    abi::{Counters, Direction, Mode, Scratch},
     parse::{Load, Packet, parse},
 };
 
-use crate::stages::{self, reason_code};
+use crate::{
+    mirror,
+    stages::{self, reason_code},
+    tap,
+};
 
 /// Headers end before this offset; a bound that lets the verifier follow packet pointers.
 const MAX_HEADER_OFFSET: usize = 0x3fff;
@@ -52,6 +56,9 @@ pub trait Hook: EbpfContext + Load {
     ///
     /// Not inlined in either hook: the parser has a stack of its own then.
     fn parse(&self, length: u32, packet: &mut Packet) -> u8;
+
+    /// Delivers the frame, in the way of its interface's mode; the result is the program's.
+    fn deliver(&self, scratch: &mut Scratch, counters: &mut Counters) -> u32;
 
     /// Copies the first `length` bytes of the frame.
     ///
@@ -170,6 +177,15 @@ impl Hook for Ingress {
     }
 
     #[inline(always)]
+    fn deliver(&self, scratch: &mut Scratch, counters: &mut Counters) -> u32 {
+        if scratch.interface.mode == Mode::Mirror as u8 {
+            mirror::deliver(self, scratch, counters)
+        } else {
+            tap::deliver(self, scratch, counters)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn copy(&self, to: *mut u8, length: u64) -> Result<(), ()> {
         // SAFETY: the caller's promise.
         match unsafe { bpf_xdp_load_bytes(self.0.ctx, 0, to.cast(), length as u32) } {
@@ -263,6 +279,12 @@ impl Hook for Egress {
     #[inline(always)]
     fn parse(&self, length: u32, packet: &mut Packet) -> u8 {
         parse_egress(self.0.skb.skb, length, packet)
+    }
+
+    /// Also in mirror mode: nothing can be redirected to a socket here.
+    #[inline(always)]
+    fn deliver(&self, scratch: &mut Scratch, counters: &mut Counters) -> u32 {
+        tap::deliver(self, scratch, counters)
     }
 
     #[inline(always)]

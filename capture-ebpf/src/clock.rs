@@ -1,4 +1,4 @@
-//! The clock of the TCP step.
+//! The clock of the programs.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::Array};
 

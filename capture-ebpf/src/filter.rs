@@ -2,10 +2,10 @@
 
 use aya_ebpf::{bindings::xdp_action, macros::map, maps::Array};
 use capture_common::abi::{
-    Direction, FilterRules, KernelLoss, MAX_FILTER_RULES, MAX_INTERFACES, Scratch, interface_flags,
+    Direction, FilterRules, MAX_FILTER_RULES, MAX_INTERFACES, Scratch, interface_flags,
 };
 
-use crate::{access::Hook, account, stages::call_deliver};
+use crate::{access::Hook, stages::call_deliver};
 
 #[map]
 static FILTERS: Array<FilterRules> = Array::with_max_entries(2 * MAX_INTERFACES, 0);
@@ -22,12 +22,7 @@ pub fn frame<H: Hook>(hook: &H) -> u32 {
         return unmatched::<H>(scratch);
     };
     scratch.matched_rule = rule + 1;
-    call_deliver(hook, scratch);
-    if let Some(counters) = account::counters(scratch.interface.slot, H::DIRECTION) {
-        counters.matched_frames += 1;
-        account::lost(counters, KernelLoss::NoStage);
-    }
-    H::PASS
+    call_deliver(hook, scratch)
 }
 
 /// The number of the first rule that matches.

@@ -41,16 +41,10 @@ pub fn filter_xdp(ctx: XdpContext) -> u32 {
     filter::frame(&Ingress(ctx))
 }
 
-/// Copies the frame into the ring buffer and lets it pass.
+/// Copies or redirects a frame that the filter wants.
 #[xdp(frags)]
-pub fn deliver_tap(ctx: XdpContext) -> u32 {
-    tap::frame(&Ingress(ctx))
-}
-
-/// Redirects the frame to the AF_XDP socket of its queue.
-#[xdp(frags)]
-pub fn deliver_mirror(ctx: XdpContext) -> u32 {
-    mirror::frame(&Ingress(ctx))
+pub fn deliver_xdp(ctx: XdpContext) -> u32 {
+    stages::deliver(&Ingress(ctx))
 }
 
 /// Entry of every frame that goes out.
@@ -65,10 +59,10 @@ pub fn filter_tc(ctx: TcContext) -> i32 {
     filter::frame(&Egress(ctx)) as i32
 }
 
-/// As `deliver_tap`, for what goes out.
+/// As `deliver_xdp`, for what goes out.
 #[classifier]
-pub fn deliver_egress(ctx: TcContext) -> i32 {
-    tap::frame(&Egress(ctx)) as i32
+pub fn deliver_tc(ctx: TcContext) -> i32 {
+    stages::deliver(&Egress(ctx)) as i32
 }
 
 /// The verifier refuses an endless loop, and so a program in which a panic can be reached.

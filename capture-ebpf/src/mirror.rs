@@ -1,14 +1,11 @@
 //! Delivery in mirror mode: the frame is redirected to an AF_XDP socket and so taken from the host.
 
 use aya_ebpf::{
-    bindings::xdp_action,
-    helpers::{bpf_ktime_get_ns, generated::bpf_xdp_adjust_meta},
-    macros::map,
-    maps::XskMap,
+    bindings::xdp_action, helpers::generated::bpf_xdp_adjust_meta, macros::map, maps::XskMap,
 };
 use capture_common::abi::{
-    Direction, FRAME_HEADER_MAGIC, FrameHeader, KernelLoss, MAX_INTERFACES, MAX_QUEUES, Scratch,
-    socket_index,
+    Counters, Direction, FRAME_HEADER_MAGIC, FrameHeader, KernelLoss, MAX_INTERFACES, MAX_QUEUES,
+    Scratch, socket_index,
 };
 
 use crate::{
@@ -21,15 +18,7 @@ static SOCKETS: XskMap = XskMap::with_max_entries(MAX_INTERFACES * MAX_QUEUES, 0
 
 /// Redirects the frame with its header in front; what cannot be redirected passes.
 #[inline(always)]
-pub fn frame(hook: &Ingress) -> u32 {
-    let Some(scratch) = hook.scratch() else {
-        return xdp_action::XDP_PASS;
-    };
-    // SAFETY: this CPU's element, left there by the entry stage of this very frame.
-    let scratch = unsafe { &*scratch };
-    let Some(counters) = account::counters(scratch.interface.slot, Direction::Ingress) else {
-        return xdp_action::XDP_PASS;
-    };
+pub fn deliver(hook: &Ingress, scratch: &Scratch, counters: &mut Counters) -> u32 {
     counters.matched_frames += 1;
     match redirect(hook, scratch) {
         Ok(()) => {
@@ -69,8 +58,7 @@ fn write_header(hook: &Ingress, scratch: &Scratch) -> Result<(), KernelLoss> {
         return Err(KernelLoss::NoMetadata);
     }
     let header = FrameHeader {
-        // SAFETY: the helper has no requirements.
-        timestamp: unsafe { bpf_ktime_get_ns() },
+        timestamp: scratch.timestamp,
         original_length: scratch.frame_length,
         captured_length: scratch.frame_length,
         ifindex: scratch.ifindex,

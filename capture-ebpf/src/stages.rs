@@ -4,15 +4,16 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, ProgramArray},
 };
+use aya_log_ebpf::warn;
 use capture_common::{
     abi::{
-        MAX_INTERFACES, Mode, Scratch,
-        names::{STAGE_DELIVER_MIRROR, STAGE_DELIVER_TAP, STAGE_FILTER_BASE},
+        KernelLoss, MAX_INTERFACES, Scratch,
+        names::{STAGE_DELIVER, STAGE_FILTER_BASE},
     },
     reason::Reason,
 };
 
-use crate::access::Hook;
+use crate::{access::Hook, account};
 
 #[map]
 pub static XDP_STAGES: ProgramArray =
@@ -32,16 +33,32 @@ pub fn call_filter<H: Hook>(hook: &H, scratch: &Scratch) {
     unsafe { hook.stages().tail_call(hook, STAGE_FILTER_BASE + scratch.interface.slot) };
 }
 
-/// Calls the deliver stage of the interface's mode; returns only if the daemon has not put it
-/// there. Constant indices, so that the JIT can make direct jumps of them.
+/// Calls the deliver stage: how a filter says that a frame is wanted.
 #[inline(always)]
-pub fn call_deliver<H: Hook>(hook: &H, scratch: &Scratch) {
-    if scratch.interface.mode == Mode::Mirror as u8 {
-        // SAFETY: nothing in the callers needs to be dropped.
-        unsafe { hook.stages().tail_call(hook, STAGE_DELIVER_MIRROR) };
-    } else {
-        // SAFETY: as above.
-        unsafe { hook.stages().tail_call(hook, STAGE_DELIVER_TAP) };
+pub fn call_deliver<H: Hook>(hook: &H, scratch: &Scratch) -> u32 {
+    // SAFETY: nothing in the callers needs to be dropped.
+    unsafe { hook.stages().tail_call(hook, STAGE_DELIVER) };
+    // The daemon has not put it there.
+    if let Some(counters) = account::counters(scratch.interface.slot, H::DIRECTION) {
+        counters.matched_frames += 1;
+        if account::lost(counters, KernelLoss::NoStage) {
+            warn!(hook, "interface {}: no deliver stage, frames are not captured", scratch.ifindex);
+        }
+    }
+    H::PASS
+}
+
+/// The deliver stage by itself: looks up again what the entry stage had at hand.
+#[inline(always)]
+pub fn deliver<H: Hook>(hook: &H) -> u32 {
+    let Some(scratch) = hook.scratch() else {
+        return H::PASS;
+    };
+    // SAFETY: this CPU's element, left there by the entry stage of this very frame.
+    let scratch = unsafe { &mut *scratch };
+    match account::counters(scratch.interface.slot, H::DIRECTION) {
+        Some(counters) => hook.deliver(scratch, counters),
+        None => H::PASS,
     }
 }
 

@@ -1,13 +1,12 @@
 //! Delivery in tap mode: a copy in the ring buffer, and the frame goes on.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::bpf_ktime_get_ns,
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     macros::map,
     maps::RingBuf,
 };
 use capture_common::{
-    abi::{FRAME_HEADER_MAGIC, FrameHeader, KernelLoss, Scratch},
+    abi::{Counters, FRAME_HEADER_MAGIC, FrameHeader, KernelLoss, Scratch},
     parse::recall,
 };
 
@@ -17,10 +16,10 @@ use crate::{access::Hook, account};
 #[map]
 static FRAMES: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
 
-/// Unread bytes in the ring at which the reader is woken; before that it comes by itself, every few
-/// milliseconds. The daemon sets it when it loads the programs.
+/// Bytes that each CPU puts into the ring between two wake-ups of the reader; when less comes, it
+/// comes by itself, every few milliseconds. The daemon sets it when it loads the programs.
 #[unsafe(no_mangle)]
-static WAKE_AT: u64 = 1 << 22;
+static WAKE_EVERY: u64 = 1 << 22;
 
 /// A record of the ring: the space is reserved in a few sizes, since the verifier wants constants.
 #[repr(C)]
@@ -34,15 +33,7 @@ const MAX_BYTES: u32 = 65536;
 
 /// Copies the frame, whatever its size, and lets it pass.
 #[inline(always)]
-pub fn frame<H: Hook>(hook: &H) -> u32 {
-    let Some(scratch) = hook.scratch() else {
-        return H::PASS;
-    };
-    // SAFETY: this CPU's element, left there by the entry stage of this very frame.
-    let scratch = unsafe { &*scratch };
-    let Some(counters) = account::counters(scratch.interface.slot, H::DIRECTION) else {
-        return H::PASS;
-    };
+pub fn deliver<H: Hook>(hook: &H, scratch: &mut Scratch, counters: &mut Counters) -> u32 {
     counters.matched_frames += 1;
     match copy(hook, scratch) {
         Ok(()) => counters.delivered_frames += 1,
@@ -52,7 +43,7 @@ pub fn frame<H: Hook>(hook: &H) -> u32 {
 }
 
 #[inline(always)]
-fn copy<H: Hook>(hook: &H, scratch: &Scratch) -> Result<(), KernelLoss> {
+fn copy<H: Hook>(hook: &H, scratch: &mut Scratch) -> Result<(), KernelLoss> {
     let length = scratch.frame_length.min(scratch.interface.snap_length).min(MAX_BYTES);
     match length {
         0 => Err(KernelLoss::CopyFailed),
@@ -71,7 +62,7 @@ fn copy<H: Hook>(hook: &H, scratch: &Scratch) -> Result<(), KernelLoss> {
 #[inline(always)]
 fn record<H: Hook, const N: usize>(
     hook: &H,
-    scratch: &Scratch,
+    scratch: &mut Scratch,
     length: u32,
 ) -> Result<(), KernelLoss> {
     // In 64 bits and out of memory, so that the compiler makes these very comparisons of this very
@@ -93,15 +84,14 @@ fn record<H: Hook, const N: usize>(
         entry.discard(BPF_RB_NO_WAKEUP.into());
         return Err(KernelLoss::CopyFailed);
     }
-    entry.submit(wake_up(size_of::<Record<N>>() as u64));
+    entry.submit(wake_up(scratch, size_of::<Record<N>>() as u64));
     Ok(())
 }
 
 #[inline(always)]
 fn header<H: Hook>(hook: &H, scratch: &Scratch, captured_length: u32) -> FrameHeader {
     FrameHeader {
-        // SAFETY: the helper has no requirements.
-        timestamp: unsafe { bpf_ktime_get_ns() },
+        timestamp: scratch.timestamp,
         original_length: scratch.frame_length,
         captured_length,
         ifindex: scratch.ifindex,
@@ -115,18 +105,17 @@ fn header<H: Hook>(hook: &H, scratch: &Scratch, captured_length: u32) -> FrameHe
     }
 }
 
-/// Wakes the reader once, by the record that crosses the mark: a wake-up for each would cost more
-/// than the copy. Should a crossing be missed (the mark is crossed by two CPUs at once), the reader
-/// comes by itself.
+/// Wakes the reader now and then: a wake-up for each record would cost more than the copy, and to ask
+/// the ring how full it is a good part of that.
 #[inline(always)]
-fn wake_up(record: u64) -> u64 {
+fn wake_up(scratch: &mut Scratch, record: u64) -> u64 {
     // SAFETY: the static is initialised and only the loader changes it, before the program is
     // loaded; volatile, so that the compiler does not take the initial value for granted.
-    let mark = unsafe { (&raw const WAKE_AT).read_volatile() };
-    let unread = FRAMES.query(BPF_RB_AVAIL_DATA.into());
-    if unread >= mark && unread.wrapping_sub(record + 8) < mark {
-        BPF_RB_FORCE_WAKEUP.into()
-    } else {
-        BPF_RB_NO_WAKEUP.into()
+    let mark = unsafe { (&raw const WAKE_EVERY).read_volatile() };
+    scratch.unannounced += record;
+    if scratch.unannounced < mark {
+        return BPF_RB_NO_WAKEUP.into();
     }
+    scratch.unannounced = 0;
+    BPF_RB_FORCE_WAKEUP.into()
 }

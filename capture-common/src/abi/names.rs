@@ -31,21 +31,17 @@ pub const TEST_TIME: &str = "TEST_TIME";
 pub const XDP_INGRESS: &str = "ingress";
 /// XDP filter program (rules of the configuration).
 pub const XDP_FILTER: &str = "filter_xdp";
-/// XDP program that copies a frame into the ring buffer and passes it.
-pub const XDP_DELIVER_TAP: &str = "deliver_tap";
-/// XDP program that redirects a frame to an AF_XDP socket.
-pub const XDP_DELIVER_MIRROR: &str = "deliver_mirror";
+/// XDP program that delivers a frame that its filter wants.
+pub const XDP_DELIVER: &str = "deliver_xdp";
 /// tc entry program: what leaves.
 pub const TC_EGRESS: &str = "egress";
 /// tc filter program (rules of the configuration).
 pub const TC_FILTER: &str = "filter_tc";
-/// tc program that copies a frame into the ring buffer.
-pub const TC_DELIVER_TAP: &str = "deliver_egress";
+/// tc program that delivers a frame that its filter wants.
+pub const TC_DELIVER: &str = "deliver_tc";
 
-/// Slot of the deliver program for tap mode in both stage tables.
-pub const STAGE_DELIVER_TAP: u32 = 0;
-/// Slot of the deliver program for mirror mode (XDP only).
-pub const STAGE_DELIVER_MIRROR: u32 = 1;
+/// Slot of the deliver program in both stage tables.
+pub const STAGE_DELIVER: u32 = 0;
 /// First filter slot; the slot of an interface is this plus its interface slot. An empty filter
 /// slot means that every frame matches.
-pub const STAGE_FILTER_BASE: u32 = 2;
+pub const STAGE_FILTER_BASE: u32 = 1;

@@ -11,6 +11,11 @@ use crate::parse::Packet;
 pub struct Scratch {
     /// The parsed headers.
     pub packet: Packet,
+    /// When the frame came, in nanoseconds of `CLOCK_MONOTONIC`; taken once for the TCP step and for
+    /// the frame's header, and only if one of them needs it.
+    pub timestamp: u64,
+    /// Bytes put into the ring buffer since its reader was last woken. Not of this frame: it stays.
+    pub unannounced: u64,
     /// Length of the frame on the wire, in bytes.
     pub frame_length: u32,
     /// Bits of [`class`](crate::class).
@@ -32,7 +37,7 @@ impl Scratch {
     pub const PARSED: u8 = u8::MAX;
 }
 
-const _: () = assert!(size_of::<Scratch>() == size_of::<Packet>() + 16 + 20 + 4);
+const _: () = assert!(size_of::<Scratch>() == size_of::<Packet>() + 16 + 16 + 20 + 4);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), only integers, no implicit padding (asserted by the size above).

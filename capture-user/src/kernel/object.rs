@@ -6,6 +6,7 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Map, MapData, MapError, PerCpuArray, ProgramArray},
     programs::{Program, ProgramError, ProgramFd, SchedClassifier, Xdp},
+    util::nr_cpus,
 };
 use capture_common::abi::names;
 
@@ -97,7 +98,7 @@ impl Object {
         Self::load_with(settings, 0)
     }
 
-    /// As [`Object::load`], but the TCP step sees the times that are set on the clock: for tests
+    /// As [`Object::load`], but the programs see the times that are set on the clock: for tests
     /// that feed frames together with the times at which they were captured.
     ///
     /// # Errors
@@ -111,25 +112,22 @@ impl Object {
     }
 
     fn load_with(settings: &Settings, test_clock: u64) -> Result<(Self, Tables), LoadError> {
-        let wake_at = u64::from(settings.ring_bytes) / 4;
+        // All CPUs together fill a quarter of the ring before one of them wakes its reader.
+        let cpus = nr_cpus().unwrap_or(1) as u64;
+        let wake_every = u64::from(settings.ring_bytes) / 4 / cpus.max(1);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(names::FLOWS, settings.flows)
             .map_max_entries(names::FRAMES, settings.ring_bytes)
-            .override_global("WAKE_AT", &wake_at, true)
+            .override_global("WAKE_EVERY", &wake_every, true)
             .override_global(names::TEST_CLOCK, &test_clock, true)
             .load(OBJECT)
             .map_err(LoadError::Object)?;
-        for name in [
-            names::XDP_INGRESS,
-            names::XDP_FILTER,
-            names::XDP_DELIVER_TAP,
-            names::XDP_DELIVER_MIRROR,
-        ] {
+        for name in [names::XDP_INGRESS, names::XDP_FILTER, names::XDP_DELIVER] {
             xdp(&mut ebpf, name)?
                 .load()
                 .map_err(|source| LoadError::Program { program: name, source })?;
         }
-        for name in [names::TC_EGRESS, names::TC_FILTER, names::TC_DELIVER_TAP] {
+        for name in [names::TC_EGRESS, names::TC_FILTER, names::TC_DELIVER] {
             classifier(&mut ebpf, name)?
                 .load()
                 .map_err(|source| LoadError::Program { program: name, source })?;
@@ -208,16 +206,10 @@ impl Stages {
     fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
         let mut xdp: ProgramArray<MapData> = take(ebpf, names::XDP_STAGES)?;
         let mut tc: ProgramArray<MapData> = take(ebpf, names::TC_STAGES)?;
-        let xdp_error = |source| LoadError::Map { name: names::XDP_STAGES, source };
-        xdp.set(names::STAGE_DELIVER_TAP, &program_fd(ebpf, names::XDP_DELIVER_TAP)?, 0)
-            .map_err(xdp_error)?;
-        xdp.set(names::STAGE_DELIVER_MIRROR, &program_fd(ebpf, names::XDP_DELIVER_MIRROR)?, 0)
-            .map_err(xdp_error)?;
-        // What the host sends is copied in mirror mode too: nothing can be redirected at egress.
-        for slot in [names::STAGE_DELIVER_TAP, names::STAGE_DELIVER_MIRROR] {
-            tc.set(slot, &program_fd(ebpf, names::TC_DELIVER_TAP)?, 0)
-                .map_err(|source| LoadError::Map { name: names::TC_STAGES, source })?;
-        }
+        xdp.set(names::STAGE_DELIVER, &program_fd(ebpf, names::XDP_DELIVER)?, 0)
+            .map_err(|source| LoadError::Map { name: names::XDP_STAGES, source })?;
+        tc.set(names::STAGE_DELIVER, &program_fd(ebpf, names::TC_DELIVER)?, 0)
+            .map_err(|source| LoadError::Map { name: names::TC_STAGES, source })?;
         let xdp_filter = program_fd(ebpf, names::XDP_FILTER)?;
         let tc_filter = program_fd(ebpf, names::TC_FILTER)?;
         Ok(Self { xdp, tc, xdp_filter, tc_filter })
