@@ -25,7 +25,7 @@ pub struct FlowKey {
     pub low_port: u16,
     /// Port of the higher endpoint.
     pub high_port: u16,
-    /// Identifier of the tunnel, 0 outside of tunnels.
+    /// Identifier of the [tunnel](super::tunnel), 0 outside of tunnels.
     pub tunnel: u32,
 }
 
@@ -43,7 +43,7 @@ impl FlowKey {
                 high_address: destination,
                 low_port: packet.source_port,
                 high_port: packet.destination_port,
-                tunnel: 0,
+                tunnel: packet.tunnel,
             };
             (key, Side::Low)
         } else {
@@ -52,7 +52,7 @@ impl FlowKey {
                 high_address: source,
                 low_port: packet.destination_port,
                 high_port: packet.source_port,
-                tunnel: 0,
+                tunnel: packet.tunnel,
             };
             (key, Side::High)
         }
@@ -84,18 +84,28 @@ mod tests {
         #[test]
         fn both_directions_have_one_key(
             source: [u8; 16], destination: [u8; 16], source_port: u16, destination_port: u16,
+            tunnel: u32,
         ) {
-            let there = Packet { source, destination, source_port, destination_port, ..Packet::default() };
+            let there = Packet {
+                source,
+                destination,
+                source_port,
+                destination_port,
+                tunnel,
+                ..Packet::default()
+            };
             let back = Packet {
                 source: destination,
                 destination: source,
                 source_port: destination_port,
                 destination_port: source_port,
+                tunnel,
                 ..Packet::default()
             };
             let (key, side) = FlowKey::of(&there);
             let (other_key, other_side) = FlowKey::of(&back);
             prop_assert_eq!(key, other_key);
+            prop_assert_eq!(key.tunnel, tunnel);
             if (source, source_port) != (destination, destination_port) {
                 prop_assert_ne!(side, other_side);
             }

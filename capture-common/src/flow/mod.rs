@@ -4,6 +4,7 @@ mod conversation;
 mod key;
 mod segment;
 mod step;
+pub mod tunnel;
 
 pub use conversation::{Conversation, DirectionState, SIGHTING_TIMEOUT};
 pub use key::{FlowKey, Side};

@@ -42,8 +42,11 @@ pub struct Packet {
     pub destination_port: u16,
     /// The TCP header, zero for other protocols.
     pub segment: Segment,
+    /// Identifier of the [tunnel](crate::flow::tunnel) that the packet came in, 0 for none.
+    pub tunnel: u32,
     /// Bytes from the start of the frame to the end of the packet, as the IP header states it; the
-    /// frame may be padded beyond or cut before.
+    /// frame may be padded beyond or cut before. Of a packet in a tunnel whose IP header was not
+    /// reached: to the end of what carries it.
     pub network_end: u32,
     /// Bytes from the start of the frame to the IP header.
     pub network_offset: u16,
@@ -141,7 +144,7 @@ pub(super) const fn mapped(v4: [u8; 4]) -> [u8; 16] {
 unsafe impl aya::Pod for Packet {}
 
 const _: () = assert!(core::mem::offset_of!(Packet, quote) % size_of::<u64>() == 0);
-const _: () = assert!(size_of::<Packet>() == 32 + 4 + 20 + 4 + 4 + 8 + 40);
+const _: () = assert!(size_of::<Packet>() == 32 + 4 + 16 + 4 + 4 + 4 + 8 + 40);
 
 /// Reads what an earlier stage left in a field, through memory.
 ///
