@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use capture_common::{
     abi::{Direction, Scratch},
-    parse::{Load, Packet, parse},
+    parse::{Load, Packet, parse, parse_inner},
 };
 
 use crate::stages::{self, reason_code};
@@ -52,6 +52,11 @@ pub trait Hook: EbpfContext + Load {
     ///
     /// Not inlined in either hook: the parser has a stack of its own then.
     fn parse(&self, length: u32, packet: &mut Packet) -> u8;
+
+    /// Parses what the packet of a tunnel carries; the result is a [`Scratch::reason`].
+    ///
+    /// Not inlined either: it is rare.
+    fn parse_inner(&self, length: u32, outer: &Packet, inner: &mut Packet) -> u8;
 
     /// Copies the first `length` bytes of the frame.
     ///
@@ -124,6 +129,11 @@ fn parse_ingress(ctx: *mut xdp_md, length: u32, packet: &mut Packet) -> u8 {
     reason_code(parse(&Ingress(XdpContext::new(ctx)), length, packet))
 }
 
+#[inline(never)]
+fn parse_inner_ingress(ctx: *mut xdp_md, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+    reason_code(parse_inner(&Ingress(XdpContext::new(ctx)), length, outer, inner))
+}
+
 impl Hook for Ingress {
     const DIRECTION: Direction = Direction::Ingress;
     const PASS: u32 = xdp_action::XDP_PASS;
@@ -167,6 +177,11 @@ impl Hook for Ingress {
     #[inline(always)]
     fn parse(&self, length: u32, packet: &mut Packet) -> u8 {
         parse_ingress(self.0.ctx, length, packet)
+    }
+
+    #[inline(always)]
+    fn parse_inner(&self, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+        parse_inner_ingress(self.0.ctx, length, outer, inner)
     }
 
     #[inline(always)]
@@ -216,6 +231,11 @@ fn parse_egress(ctx: *mut __sk_buff, length: u32, packet: &mut Packet) -> u8 {
     reason_code(parse(&Egress(TcContext::new(ctx)), length, packet))
 }
 
+#[inline(never)]
+fn parse_inner_egress(ctx: *mut __sk_buff, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+    reason_code(parse_inner(&Egress(TcContext::new(ctx)), length, outer, inner))
+}
+
 impl Hook for Egress {
     const DIRECTION: Direction = Direction::Egress;
     /// `TCX_NEXT` and `TC_ACT_UNSPEC` are both -1: the next program, or the default action.
@@ -263,6 +283,11 @@ impl Hook for Egress {
     #[inline(always)]
     fn parse(&self, length: u32, packet: &mut Packet) -> u8 {
         parse_egress(self.0.skb.skb, length, packet)
+    }
+
+    #[inline(always)]
+    fn parse_inner(&self, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+        parse_inner_egress(self.0.skb.skb, length, outer, inner)
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::warn;
 use capture_common::{
-    abi::{Direction, KernelLoss, interface_flags},
+    abi::{Counters, Direction, KernelLoss, Scratch, interface_flags},
     parse::{Packet, depth, layers, recall},
 };
 
@@ -35,10 +35,7 @@ pub fn frame<H: Hook>(hook: &H) -> u32 {
     };
     // SAFETY: this CPU's element; see Scratch for why nobody else touches it meanwhile.
     let scratch = unsafe { &mut *scratch };
-    scratch.reason = hook.parse(length, &mut scratch.packet);
-    account::parsed(counters, &scratch.packet, scratch.reason);
-    scratch.classes = step(&scratch.packet, ifindex);
-    account::classes(counters, scratch.packet.ip_version, recall(&scratch.classes));
+    look(hook, length, ifindex, counters, scratch);
     if interface.flags & interface_flags::CAPTURE == 0 {
         return H::PASS;
     }
@@ -65,6 +62,34 @@ fn is_forwarded<H: Hook>(hook: &H) -> bool {
             came_in_by != 0 && interfaces::get(came_in_by).is_some()
         }
     }
+}
+
+/// Parses, accounts, and runs the TCP step: for what a tunnel carries instead of for the tunnel.
+#[inline(always)]
+fn look<H: Hook>(
+    hook: &H,
+    length: u32,
+    ifindex: u32,
+    counters: &mut Counters,
+    scratch: &mut Scratch,
+) {
+    scratch.reason = hook.parse(length, &mut scratch.packet);
+    if scratch.packet.has(layers::TUNNEL) {
+        scratch.reason = hook.parse_inner(length, &scratch.packet, &mut scratch.inner);
+        let reason = recall(&scratch.reason);
+        analyse(counters, &scratch.inner, reason, ifindex, &mut scratch.classes);
+    } else {
+        let reason = scratch.reason;
+        analyse(counters, &scratch.packet, reason, ifindex, &mut scratch.classes);
+    }
+}
+
+/// Counts what was found, and runs the TCP step, which leaves its classes in a map.
+#[inline(always)]
+fn analyse(counters: &mut Counters, packet: &Packet, reason: u8, ifindex: u32, classes: &mut u32) {
+    account::parsed(counters, packet, reason);
+    *classes = step(packet, ifindex);
+    account::classes(counters, packet.ip_version, recall(classes));
 }
 
 /// The TCP step, for whole segments only: what a fragment says of its payload is not the truth.

@@ -9,7 +9,7 @@ use crate::parse::Packet;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scratch {
-    /// The parsed headers.
+    /// The parsed headers; of a tunnel, the outer ones.
     pub packet: Packet,
     /// Length of the frame on the wire, in bytes.
     pub frame_length: u32,
@@ -21,10 +21,15 @@ pub struct Scratch {
     pub matched_rule: u32,
     /// The interface's configuration when the frame came.
     pub interface: InterfaceConfig,
-    /// A [`Reason`](crate::reason::Reason), or [`Scratch::PARSED`].
+    /// A [`Reason`](crate::reason::Reason), or [`Scratch::PARSED`]; of a tunnel, what the inner
+    /// headers came to.
     pub reason: u8,
     /// Zero.
     pub padding: [u8; 3],
+    /// The innermost headers; only set where `packet` is of a tunnel
+    /// ([`layers::TUNNEL`](crate::parse::layers::TUNNEL)). Last, so that other frames do not touch
+    /// its cache lines.
+    pub inner: Packet,
 }
 
 impl Scratch {
@@ -32,7 +37,7 @@ impl Scratch {
     pub const PARSED: u8 = u8::MAX;
 }
 
-const _: () = assert!(size_of::<Scratch>() == size_of::<Packet>() + 16 + 20 + 4);
+const _: () = assert!(size_of::<Scratch>() == 2 * size_of::<Packet>() + 16 + 20 + 4);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), only integers, no implicit padding (asserted by the size above).

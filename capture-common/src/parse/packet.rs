@@ -10,7 +10,8 @@ pub mod depth {
     pub const LINK: u8 = 1;
     /// The IP header and the extension headers.
     pub const NETWORK: u8 = 2;
-    /// The transport or ICMP header.
+    /// The transport or ICMP header; for a protocol that is a tunnel (GRE, IP in IP), that there
+    /// is one.
     pub const TRANSPORT: u8 = 3;
 }
 
@@ -25,6 +26,9 @@ pub mod layers {
     pub const FRAGMENT: u8 = 1 << 2;
     /// An ICMP error with a quoted packet: [`Packet::quote`](super::Packet::quote) is set.
     pub const QUOTE: u8 = 1 << 3;
+    /// The packet is of a tunnel, by its protocol or its destination port. What it carries is for
+    /// [`parse_inner`](super::super::parse_inner).
+    pub const TUNNEL: u8 = 1 << 4;
 }
 
 /// The parsed headers. Addresses are 16 bytes in network order, IPv4 as IPv4-mapped IPv6
