@@ -97,7 +97,37 @@ impl Class {
     }
 }
 
-/// A set of [`Class`]es, one bit each.
+/// Where a segment that was sent again had been lost, as far as one point of observation can tell
+/// (see `docs/tcp-analysis.md`). The discriminant is the index of its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum LossSide {
+    /// Between the sender and this host: it fills a hole that was seen here.
+    Upstream = 0,
+    /// Between this host and the receiver, or its ACK was: it had been seen here.
+    Downstream = 1,
+    /// Nobody can tell from here: nothing was lost, or this host came too late to know.
+    Unknown = 2,
+}
+
+impl LossSide {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [Self::Upstream, Self::Downstream, Self::Unknown];
+
+    /// The value of the Prometheus label `side`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Downstream => "downstream",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A set of [`Class`]es, one bit each; for a retransmission also its [`LossSide`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Classes(pub u32);
@@ -105,6 +135,24 @@ pub struct Classes(pub u32);
 impl Classes {
     /// The empty set.
     pub const NONE: Self = Self(0);
+    /// The retransmissions of all kinds.
+    pub const RETRANSMISSIONS: Self = Self(
+        1 << Class::SynRetransmission as u32
+            | 1 << Class::SynAckRetransmission as u32
+            | 1 << Class::Retransmission as u32
+            | 1 << Class::FastRetransmission as u32
+            | 1 << Class::SpuriousRetransmission as u32,
+    );
+    /// What healthy connections have too.
+    pub const BENIGN: Self = Self(
+        1 << Class::KeepAlive as u32
+            | 1 << Class::KeepAliveAck as u32
+            | 1 << Class::WindowUpdate as u32,
+    );
+    /// Bit of the first [`LossSide`].
+    pub const SIDES_SHIFT: u32 = 24;
+    /// The bits of the classes, without those of the sides.
+    pub const CLASSES_MASK: u32 = (1 << Class::COUNT) - 1;
 
     /// Adds a class.
     #[inline(always)]
@@ -117,6 +165,32 @@ impl Classes {
     #[must_use]
     pub const fn contains(self, class: Class) -> bool {
         self.0 & (1 << class as u32) != 0
+    }
+
+    /// Adds where the segment had been lost.
+    #[inline(always)]
+    pub const fn insert_side(&mut self, side: LossSide) {
+        self.0 |= 1 << (Self::SIDES_SHIFT + side as u32);
+    }
+
+    /// Where the segment had been lost; `None` if it is no retransmission.
+    #[must_use]
+    pub fn side(self) -> Option<LossSide> {
+        LossSide::ALL.into_iter().find(|side| self.0 >> (Self::SIDES_SHIFT + *side as u32) & 1 != 0)
+    }
+
+    /// Are members of the other set in this one?
+    #[inline(always)]
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Is there anything in the set that healthy connections do not have?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        self.0 & Self::CLASSES_MASK & !Self::BENIGN.0 != 0
     }
 
     /// Is the set empty?

@@ -1,6 +1,6 @@
 //! Why the parser stopped before the end of what it knows.
 
-/// Why a frame was not parsed to its transport header. The discriminants index the counters and
+/// Why a frame was not parsed to its transport header, in a tunnel to the innermost one. The discriminants index the counters and
 /// are ABI; the labels are the values of the Prometheus label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -57,11 +57,31 @@ pub enum Reason {
     TruncatedQuote = 24,
     /// An ICMP error that quotes something that is not a valid IP header.
     BadQuote = 25,
+    /// Ends within a GRE header.
+    TruncatedGre = 26,
+    /// A GRE version other than 0 (PPTP has 1), or the source routing of RFC 1701.
+    BadGreHeader = 27,
+    /// ERSPAN: a mirrored frame in GRE, which is not traffic of this place.
+    Erspan = 28,
+    /// Ends within a VXLAN header.
+    TruncatedVxlan = 29,
+    /// UDP to the port of VXLAN, but not marked as having a network identifier.
+    BadVxlanHeader = 30,
+    /// Ends within a GENEVE header or its options.
+    TruncatedGeneve = 31,
+    /// UDP to the port of GENEVE, but of another version.
+    BadGeneveHeader = 32,
+    /// GRE or GENEVE with neither IP nor Ethernet in it, or with a control message.
+    TunnelNotIp = 33,
+    /// The first fragment of a tunnel's packet: what it carries is not whole.
+    FragmentedTunnel = 34,
+    /// More tunnels in one another than the parser follows.
+    TooManyTunnels = 35,
 }
 
 impl Reason {
     /// How many there are.
-    pub const COUNT: usize = 26;
+    pub const COUNT: usize = 36;
     /// All, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::TruncatedEthernet,
@@ -90,6 +110,16 @@ impl Reason {
         Self::TruncatedIcmp,
         Self::TruncatedQuote,
         Self::BadQuote,
+        Self::TruncatedGre,
+        Self::BadGreHeader,
+        Self::Erspan,
+        Self::TruncatedVxlan,
+        Self::BadVxlanHeader,
+        Self::TruncatedGeneve,
+        Self::BadGeneveHeader,
+        Self::TunnelNotIp,
+        Self::FragmentedTunnel,
+        Self::TooManyTunnels,
     ];
 
     /// The value of the Prometheus label `reason`.
@@ -122,6 +152,16 @@ impl Reason {
             Self::TruncatedIcmp => "truncated_icmp",
             Self::TruncatedQuote => "truncated_quote",
             Self::BadQuote => "bad_quote",
+            Self::TruncatedGre => "truncated_gre",
+            Self::BadGreHeader => "bad_gre_header",
+            Self::Erspan => "erspan",
+            Self::TruncatedVxlan => "truncated_vxlan",
+            Self::BadVxlanHeader => "bad_vxlan_header",
+            Self::TruncatedGeneve => "truncated_geneve",
+            Self::BadGeneveHeader => "bad_geneve_header",
+            Self::TunnelNotIp => "tunnel_not_ip",
+            Self::FragmentedTunnel => "fragmented_tunnel",
+            Self::TooManyTunnels => "too_many_tunnels",
         }
     }
 }

@@ -10,7 +10,8 @@ use aya_ebpf::{
 };
 use capture_common::{
     abi::{Counters, Direction, Mode, Scratch},
-    parse::{Load, Packet, parse},
+    flow::tcp_flags,
+    parse::{Load, Packet, parse, parse_inner},
 };
 
 use crate::{
@@ -43,6 +44,10 @@ pub trait Hook: EbpfContext + Load {
     /// At egress: the interface that the frame came in by; 0 if this host made it.
     fn came_in_by(&self) -> u32;
 
+    /// At egress: may the frame hold a SYN or an ICMP error? A quick look, since each forwarded
+    /// frame gets it; the parser has the last word.
+    fn may_open_or_refuse(&self) -> bool;
+
     /// The receive queue.
     fn queue(&self) -> u16;
 
@@ -56,6 +61,11 @@ pub trait Hook: EbpfContext + Load {
     ///
     /// Not inlined in either hook: the parser has a stack of its own then.
     fn parse(&self, length: u32, packet: &mut Packet) -> u8;
+
+    /// Parses what the packet of a tunnel carries; the result is a [`Scratch::reason`].
+    ///
+    /// Not inlined either: it is rare.
+    fn parse_inner(&self, length: u32, outer: &Packet, inner: &mut Packet) -> u8;
 
     /// Delivers the frame, in the way of its interface's mode; the result is the program's.
     fn deliver(&self, scratch: &mut Scratch, counters: &mut Counters) -> u32;
@@ -131,6 +141,11 @@ fn parse_ingress(ctx: *mut xdp_md, length: u32, packet: &mut Packet) -> u8 {
     reason_code(parse(&Ingress(XdpContext::new(ctx)), length, packet))
 }
 
+#[inline(never)]
+fn parse_inner_ingress(ctx: *mut xdp_md, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+    reason_code(parse_inner(&Ingress(XdpContext::new(ctx)), length, outer, inner))
+}
+
 impl Hook for Ingress {
     const DIRECTION: Direction = Direction::Ingress;
     const PASS: u32 = xdp_action::XDP_PASS;
@@ -157,6 +172,11 @@ impl Hook for Ingress {
     }
 
     #[inline(always)]
+    fn may_open_or_refuse(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn queue(&self) -> u16 {
         self.0.rx_queue_index() as u16
     }
@@ -174,6 +194,11 @@ impl Hook for Ingress {
     #[inline(always)]
     fn parse(&self, length: u32, packet: &mut Packet) -> u8 {
         parse_ingress(self.0.ctx, length, packet)
+    }
+
+    #[inline(always)]
+    fn parse_inner(&self, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+        parse_inner_ingress(self.0.ctx, length, outer, inner)
     }
 
     #[inline(always)]
@@ -232,6 +257,11 @@ fn parse_egress(ctx: *mut __sk_buff, length: u32, packet: &mut Packet) -> u8 {
     reason_code(parse(&Egress(TcContext::new(ctx)), length, packet))
 }
 
+#[inline(never)]
+fn parse_inner_egress(ctx: *mut __sk_buff, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+    reason_code(parse_inner(&Egress(TcContext::new(ctx)), length, outer, inner))
+}
+
 impl Hook for Egress {
     const DIRECTION: Direction = Direction::Egress;
     /// `TCX_NEXT` and `TC_ACT_UNSPEC` are both -1: the next program, or the default action.
@@ -262,6 +292,33 @@ impl Hook for Egress {
     }
 
     #[inline(always)]
+    fn may_open_or_refuse(&self) -> bool {
+        const ETHERNET: usize = 14;
+        // SAFETY: the context is the one that the kernel gave us.
+        let ethertype = unsafe { (*self.0.skb.skb).protocol };
+        let (start, end) = (self.0.data(), self.0.data_end());
+        let (protocol, transport) = match (ethertype as u16).to_be() {
+            0x0800 => match load_linear::<10>(start, end, ETHERNET) {
+                Some(header) => (header[9], ETHERNET + usize::from(header[0] & 0x0f) * 4),
+                None => return true,
+            },
+            0x86dd => match load_linear::<7>(start, end, ETHERNET) {
+                Some(header) => (header[6], ETHERNET + 40),
+                None => return true,
+            },
+            _ => return true,
+        };
+        match protocol {
+            6 => match load_linear::<14>(start, end, transport) {
+                Some(header) => header[13] & tcp_flags::SYN != 0,
+                None => true,
+            },
+            17 => false,
+            _ => true,
+        }
+    }
+
+    #[inline(always)]
     fn queue(&self) -> u16 {
         0
     }
@@ -285,6 +342,11 @@ impl Hook for Egress {
     #[inline(always)]
     fn deliver(&self, scratch: &mut Scratch, counters: &mut Counters) -> u32 {
         tap::deliver(self, scratch, counters)
+    }
+
+    #[inline(always)]
+    fn parse_inner(&self, length: u32, outer: &Packet, inner: &mut Packet) -> u8 {
+        parse_inner_egress(self.0.skb.skb, length, outer, inner)
     }
 
     #[inline(always)]

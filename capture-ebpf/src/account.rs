@@ -3,6 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use capture_common::{
     abi::{Counters, Direction, KernelLoss, MAX_INTERFACES, counters_index},
+    class::Classes,
     icmp,
     parse::{Packet, depth},
     reason::Reason,
@@ -52,14 +53,19 @@ pub fn parsed(counters: &mut Counters, packet: &Packet, reason: u8) {
 
 /// Counts what the TCP step saw.
 #[inline(always)]
-pub fn classes(counters: &mut Counters, ip_version: u8, classes: u32) {
+pub fn classes(counters: &mut Counters, ip_version: u8, classes: Classes) {
     // Healthy segments have no class: one test for them all.
-    if classes == 0 {
+    if classes.is_empty() {
         return;
     }
     let by_class = if ip_version == 6 { &mut counters.tcp[1] } else { &mut counters.tcp[0] };
     for (number, count) in by_class.iter_mut().enumerate() {
-        *count += u64::from(classes >> number & 1);
+        *count += u64::from(classes.0 >> number & 1);
+    }
+    let by_side =
+        if ip_version == 6 { &mut counters.tcp_lost[1] } else { &mut counters.tcp_lost[0] };
+    for (number, count) in by_side.iter_mut().enumerate() {
+        *count += u64::from(classes.0 >> (Classes::SIDES_SHIFT + number as u32) & 1);
     }
 }
 

@@ -34,7 +34,7 @@ fn matching_rule(scratch: &Scratch) -> Option<u32> {
         if number as u32 >= rules.count {
             break;
         }
-        if rules.rules[number].matches(&scratch.packet) {
+        if rules.rules[number].matches(&scratch.packets[Scratch::OUTER]) {
             return Some(number as u32);
         }
     }

@@ -58,11 +58,11 @@ fn write_header(hook: &Ingress, scratch: &Scratch) -> Result<(), KernelLoss> {
         return Err(KernelLoss::NoMetadata);
     }
     let header = FrameHeader {
-        timestamp: scratch.timestamp,
-        original_length: scratch.frame_length,
-        captured_length: scratch.frame_length,
-        ifindex: scratch.ifindex,
-        classes: scratch.classes,
+        timestamp: scratch.sight.now,
+        original_length: scratch.sight.bytes,
+        captured_length: scratch.sight.bytes,
+        ifindex: scratch.sight.ifindex,
+        classes: scratch.seen.classes.0,
         queue: hook.queue(),
         slot: scratch.interface.slot as u8,
         direction: Direction::Ingress as u8,

@@ -42,7 +42,10 @@ pub fn call_deliver<H: Hook>(hook: &H, scratch: &Scratch) -> u32 {
     if let Some(counters) = account::counters(scratch.interface.slot, H::DIRECTION) {
         counters.matched_frames += 1;
         if account::lost(counters, KernelLoss::NoStage) {
-            warn!(hook, "interface {}: no deliver stage, frames are not captured", scratch.ifindex);
+            warn!(
+                hook,
+                "interface {}: no deliver stage, frames are not captured", scratch.sight.ifindex
+            );
         }
     }
     H::PASS

@@ -44,7 +44,7 @@ pub fn deliver<H: Hook>(hook: &H, scratch: &mut Scratch, counters: &mut Counters
 
 #[inline(always)]
 fn copy<H: Hook>(hook: &H, scratch: &mut Scratch) -> Result<(), KernelLoss> {
-    let length = scratch.frame_length.min(scratch.interface.snap_length).min(MAX_BYTES);
+    let length = scratch.sight.bytes.min(scratch.interface.snap_length).min(MAX_BYTES);
     match length {
         0 => Err(KernelLoss::CopyFailed),
         1..=88 => record::<H, 88>(hook, scratch, length),
@@ -91,11 +91,11 @@ fn record<H: Hook, const N: usize>(
 #[inline(always)]
 fn header<H: Hook>(hook: &H, scratch: &Scratch, captured_length: u32) -> FrameHeader {
     FrameHeader {
-        timestamp: scratch.timestamp,
-        original_length: scratch.frame_length,
+        timestamp: scratch.sight.now,
+        original_length: scratch.sight.bytes,
         captured_length,
-        ifindex: scratch.ifindex,
-        classes: scratch.classes,
+        ifindex: scratch.sight.ifindex,
+        classes: scratch.seen.classes.0,
         queue: hook.queue(),
         slot: scratch.interface.slot as u8,
         direction: H::DIRECTION as u8,

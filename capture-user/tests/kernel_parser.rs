@@ -9,7 +9,7 @@ use aya::{
 use capture_common::{
     abi::{Counters, Direction, InterfaceConfig, Scratch, names},
     icmp,
-    parse::{Packet, Quote, layers, parse},
+    parse::{Packet, Quote, layers, parse, parse_inner},
     reason::Reason,
 };
 use capture_user::kernel::{Object, Settings, Tables};
@@ -88,6 +88,69 @@ fn tagged(tags: usize, ethertype: u16, rest: &[u8]) -> Vec<u8> {
     ethernet(0x88a8, &body)
 }
 
+fn udp_to(port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0xc0, 0];
+    datagram.extend_from_slice(&port.to_be_bytes());
+    datagram.extend_from_slice(&(8 + payload.len() as u16).to_be_bytes());
+    datagram.extend_from_slice(&[0, 0]);
+    datagram.extend_from_slice(payload);
+    datagram
+}
+
+fn vxlan(flags: u8, inner: &[u8]) -> Vec<u8> {
+    udp_to(4789, &[&[flags, 0, 0, 0, 1, 2, 3, 0][..], inner].concat())
+}
+
+fn geneve(start: [u8; 4], inner: &[u8]) -> Vec<u8> {
+    let options = usize::from(start[0] & 0x3f) * 4;
+    let header = [&start[..], &[3, 2, 1, 0], &vec![0x55; options]].concat();
+    udp_to(6081, &[&header, inner].concat())
+}
+
+/// The optional fields hold the key 0x01020304, wherever it is.
+fn gre(start: [u8; 4], inner: &[u8]) -> Vec<u8> {
+    let fields = (start[0] & 0xb0).count_ones() as usize;
+    [&start[..], &[1, 2, 3, 4].repeat(fields), inner].concat()
+}
+
+/// Tunnels of all kinds, in one another, and some that are not followed.
+fn tunnels() -> Vec<Vec<u8>> {
+    let v4_tcp = ipv4(6, 0, 0, &tcp());
+    let v6_tcp = ipv6(6, &tcp());
+    let error = ipv4(1, 0, 0, &icmp_error(3, 4, &v4_tcp));
+    let fragment = [&[6, 0, 0, 1, 0, 0, 0, 7][..], &tcp()].concat();
+    let labels = [0, 1, 0, 64, 0, 1, 1, 64];
+    let in_vxlan = vxlan(8, &ethernet(0x0800, &v4_tcp));
+    let in_gre = |inner: &[u8]| ipv4(47, 0, 0, &gre([0, 0, 8, 0], inner));
+    let v4 = |protocol, payload: &[u8]| ethernet(0x0800, &ipv4(protocol, 0, 0, payload));
+    let v6 = |protocol, payload: &[u8]| ethernet(0x86dd, &ipv6(protocol, payload));
+    vec![
+        v4(4, &v4_tcp),
+        v4(41, &v6_tcp),
+        v6(4, &v4_tcp),
+        v6(41, &ipv6(44, &fragment)),
+        v4(4, &ipv4(17, 0, 0x0010, &udp())),
+        v4(47, &gre([0xb0, 0, 8, 0], &v4_tcp)),
+        v6(47, &gre([0x20, 0, 0x86, 0xdd], &v6_tcp)),
+        v4(47, &gre([0x90, 0, 0x65, 0x58], &tagged(2, 0x0800, &error))),
+        v4(47, &gre([0, 0, 0x88, 0x47], &[&labels, &v6_tcp[..]].concat())),
+        v4(47, &gre([0x10, 0, 0x88, 0xbe], &ethernet(0x0800, &v4_tcp))),
+        v4(47, &gre([0x30, 1, 0x88, 0x0b], &v4_tcp)),
+        v4(47, &gre([0, 0, 0x20, 1], &[0; 16])),
+        v4(17, &in_vxlan),
+        v6(17, &vxlan(8, &tagged(1, 0x86dd, &ipv6(58, &icmp_error(128, 0, &[0; 8]))))),
+        v4(17, &vxlan(8, &ethernet(0x0806, &[0; 28]))),
+        v4(17, &vxlan(0, &ethernet(0x0800, &v4_tcp))),
+        ethernet(0x0800, &ipv4(17, 0, 0x2000, &in_vxlan)),
+        v4(17, &geneve([0, 0, 8, 0], &v4_tcp)),
+        v6(17, &geneve([2, 0x40, 0x65, 0x58], &ethernet(0x0800, &error))),
+        v4(17, &geneve([0, 0x80, 0x65, 0x58], &v4_tcp)),
+        v4(17, &geneve([0x80, 0, 8, 0], &v4_tcp)),
+        v4(17, &vxlan(8, &ethernet(0x0800, &in_gre(&v4_tcp)))),
+        v4(47, &gre([0, 0, 8, 0], &in_gre(&in_gre(&v4_tcp)))),
+    ]
+}
+
 /// One of everything that the parser knows, and some that it does not.
 fn corpus() -> Vec<Vec<u8>> {
     let v4_tcp = ipv4(6, 0, 0, &tcp());
@@ -117,7 +180,7 @@ fn corpus() -> Vec<Vec<u8>> {
         ethernet(0x0800, &ipv4(1, 0, 0, &icmp_error(3, 3, &ipv4(17, 0, 0, &udp())))),
         ethernet(0x0800, &ipv4(1, 0, 0, &icmp_error(11, 0, &ipv4(6, 8, 0, &tcp())))),
         ethernet(0x0800, &ipv4(1, 0, 0, &icmp_error(8, 0, &[0; 32]))),
-        ethernet(0x0800, &ipv4(47, 0, 0, &[0; 16])),
+        ethernet(0x0800, &ipv4(88, 0, 0, &[0; 16])),
         ethernet(0x86dd, &v6_tcp),
         ethernet(0x86dd, &ipv6(17, &udp())),
         ethernet(0x86dd, &ipv6(43, &routing(6))),
@@ -139,6 +202,9 @@ fn corpus() -> Vec<Vec<u8>> {
         pppoe(0xc021, &[1, 1, 0, 4]),
         ethernet(0x0806, &[0; 28]),
     ]
+    .into_iter()
+    .chain(tunnels())
+    .collect()
 }
 
 /// The next frame: one of the corpus as it is, cut, with some bytes changed, or noise.
@@ -163,10 +229,29 @@ fn next_frame(random: &mut SmallRng, corpus: &[Vec<u8>], frame: &mut Vec<u8>) {
 }
 
 /// What the host makes of a frame, in the form in which the program leaves it.
-fn on_host(frame: &[u8]) -> (Packet, u8) {
-    let mut packet = Packet::default();
-    let result = parse(frame, frame.len() as u32, &mut packet);
-    (packet, result.map_or_else(|reason| reason as u8, |()| Scratch::PARSED))
+fn on_host(frame: &[u8]) -> Scratch {
+    let mut scratch = Scratch::default();
+    let length = frame.len() as u32;
+    let mut result = parse(frame, length, &mut scratch.packets[0]);
+    if scratch.packets[0].has(layers::TUNNEL) {
+        let [outer, inner] = &mut scratch.packets;
+        result = parse_inner(frame, length, outer, inner);
+    }
+    scratch.reason = result.map_or_else(|reason| reason as u8, |()| Scratch::PARSED);
+    scratch
+}
+
+/// Outer and inner packet and the reason, without what an earlier frame may have left behind.
+fn settled(mut scratch: Scratch) -> (Packet, Packet, u8) {
+    if !scratch.packets[0].has(layers::TUNNEL) {
+        scratch.packets[1] = Packet::default();
+    }
+    for packet in &mut scratch.packets {
+        if !packet.has(layers::QUOTE) {
+            packet.quote = Quote::default();
+        }
+    }
+    (scratch.packets[0], scratch.packets[1], scratch.reason)
 }
 
 fn count(counters: &mut Counters, packet: &Packet, reason: u8) {
@@ -200,15 +285,11 @@ fn compare(
         if !run(&frame) {
             continue;
         }
-        let mut found = scratch.get(&0, 0).unwrap()[cpu];
-        let (mut packet, reason) = on_host(&frame);
-        if !packet.has(layers::QUOTE) {
-            // Left as it was from an earlier frame.
-            packet.quote = Quote::default();
-            found.packet.quote = Quote::default();
-        }
-        assert_eq!((found.packet, found.reason), (packet, reason), "frame {number}: {frame:02x?}");
-        count(&mut expected, &packet, reason);
+        let found = settled(scratch.get(&0, 0).unwrap()[cpu]);
+        let host @ (outer, inner, reason) = settled(on_host(&frame));
+        assert_eq!(found, host, "frame {number}: {frame:02x?}");
+        let counted = if outer.has(layers::TUNNEL) { inner } else { outer };
+        count(&mut expected, &counted, reason);
         expected.received_frames += 1;
         expected.received_bytes += frame.len() as u64;
     }

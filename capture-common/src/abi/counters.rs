@@ -1,7 +1,11 @@
 //! What the programs count, per CPU, interface and direction.
 
 use super::Direction;
-use crate::{class::Class, icmp, reason::Reason};
+use crate::{
+    class::{Class, LossSide},
+    icmp,
+    reason::Reason,
+};
 
 /// Where the programs can lose a matched frame. The discriminants index
 /// [`Counters::lost_frames`].
@@ -63,6 +67,14 @@ pub struct Counters {
     pub unparsed_frames: [u64; Reason::COUNT],
     /// TCP trouble, first index 0 for IPv4 and 1 for IPv6, second a [`Class`].
     pub tcp: [[u64; Class::COUNT]; 2],
+    /// TCP retransmissions by where the segment had been lost, first index as in `tcp`, second a
+    /// [`LossSide`].
+    pub tcp_lost: [[u64; LossSide::COUNT]; 2],
+    /// Conversations that were new to the flow table, of both IP versions.
+    pub flows_created: u64,
+    /// SYNs and SYN-ACKs that left without a conversation of theirs being known: this host translates
+    /// addresses, or the flow table is too small.
+    pub syns_left_unknown: u64,
     /// ICMP and ICMPv6 messages, indexed by [`icmp::index`].
     pub icmp: [u64; icmp::COUNT],
 }
@@ -83,6 +95,9 @@ impl Counters {
         lost_frames: [0; KernelLoss::COUNT],
         unparsed_frames: [0; Reason::COUNT],
         tcp: [[0; Class::COUNT]; 2],
+        tcp_lost: [[0; LossSide::COUNT]; 2],
+        flows_created: 0,
+        syns_left_unknown: 0,
         icmp: [0; icmp::COUNT],
     };
 
@@ -102,6 +117,11 @@ impl Counters {
         for (to, from) in self.tcp.iter_mut().zip(&other.tcp) {
             all(to, from);
         }
+        for (to, from) in self.tcp_lost.iter_mut().zip(&other.tcp_lost) {
+            all(to, from);
+        }
+        self.flows_created = self.flows_created.wrapping_add(other.flows_created);
+        self.syns_left_unknown = self.syns_left_unknown.wrapping_add(other.syns_left_unknown);
         all(&mut self.icmp, &other.icmp);
     }
 }

@@ -17,4 +17,4 @@ pub use interface::{
     INTERFACE_PLACES, INTERFACE_PROBES, InterfaceConfig, InterfaceEntry, MAX_INTERFACES,
     MAX_QUEUES, Mode, interface_flags, interface_place, socket_index,
 };
-pub use scratch::Scratch;
+pub use scratch::{Scratch, innermost};

@@ -8,6 +8,8 @@ pub const INTERFACES: &str = "INTERFACES";
 pub const COUNTERS: &str = "COUNTERS";
 /// LRU hash: flow key → conversation state.
 pub const FLOWS: &str = "FLOWS";
+/// LRU hash: [`TroubleKey`](crate::flow::TroubleKey) → [`Trouble`](crate::flow::Trouble).
+pub const TROUBLE: &str = "TROUBLE";
 /// Array of [`FilterRules`](super::FilterRules): two generations for each interface.
 pub const FILTERS: &str = "FILTERS";
 /// The ring buffer that carries frames in tap mode.

@@ -4,8 +4,11 @@ mod conversation;
 mod key;
 mod segment;
 mod step;
+mod trouble;
+pub mod tunnel;
 
-pub use conversation::{Conversation, DirectionState, SIGHTING_TIMEOUT};
+pub use conversation::{Conversation, DirectionState, SIGHTING_TIMEOUT, Seen, Sight, opener};
 pub use key::{FlowKey, Side};
 pub use segment::{Segment, tcp_flags};
 pub use step::step;
+pub use trouble::{DirectionTrouble, Hole, IcmpError, Trouble, TroubleKey};

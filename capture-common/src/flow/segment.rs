@@ -28,10 +28,10 @@ pub struct Segment {
     /// Bits of [`tcp_flags`] and others.
     pub flags: u8,
     /// Zero.
-    pub padding: [u8; 5],
+    pub padding: u8,
 }
 
-const _: () = assert!(size_of::<Segment>() == 20);
+const _: () = assert!(size_of::<Segment>() == 16);
 
 impl Segment {
     /// Is one of these flags set?

@@ -220,7 +220,14 @@ fn remember(forward: &mut DirectionState, segment: &Segment, now: u64, last: u8)
     forward.window = segment.window;
     forward.last_ack = segment.acknowledgment;
     forward.last_time = now;
-    forward.flags = state::BASE | state::WINDOW | last;
+    let mut ends = forward.flags & (state::FIN | state::RST);
+    if segment.has(FIN) {
+        ends |= state::FIN;
+    }
+    if segment.has(RST) {
+        ends |= state::RST;
+    }
+    forward.flags = state::BASE | state::WINDOW | last | ends;
 }
 
 /// Serial comparison of sequence numbers (RFC 1982): the sign of the 32-bit difference.

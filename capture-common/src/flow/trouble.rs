@@ -1,10 +1,10 @@
 //! What went wrong in a conversation: constant size, one map entry, and only for those conversations
 //! in which something did, so that healthy ones pay nothing for it.
 
-use super::{FlowKey, Segment, Side, tcp_flags};
+use super::{FlowKey, Seen, Segment, Side, Sight, tcp_flags};
 use crate::{
     class::{Class, Classes, LossSide},
-    parse::Packet,
+    parse::{Packet, recall},
 };
 
 /// Holes that are remembered of a direction.
@@ -116,12 +116,11 @@ const _: () = assert!(size_of::<IcmpError>() == 40);
 const _: () = assert!(size_of::<Trouble>() == 256);
 
 impl TroubleKey {
-    /// For the conversation that an ICMP error quotes; see [`FlowKey::of_quote`].
+    /// Becomes the key of the conversation that an ICMP error quotes; see [`FlowKey::set_quoted`].
     #[inline(always)]
-    #[must_use]
-    pub fn of_quote(packet: &Packet) -> Option<(Self, Side)> {
-        let (flow, side) = FlowKey::of_quote(packet)?;
-        Some((Self { flow, protocol: u32::from(packet.quote.protocol) }, side))
+    pub fn set_quoted(&mut self, packet: &Packet) -> Option<Side> {
+        self.protocol = u32::from(packet.quote.protocol);
+        self.flow.set_quoted(packet)
     }
 }
 
@@ -135,34 +134,28 @@ impl Trouble {
         icmp: IcmpError::NONE,
     };
 
-    /// Takes note of a troubled segment sent by `side`. `next_before` is the highest sequence number
-    /// seen before it, plus one. Adds to `classes` where a retransmission had been lost.
+    /// Takes note of a troubled segment sent by `side`, of what
+    /// [`Conversation::observe`](super::Conversation::observe) saw in it. Adds to the classes where a
+    /// retransmission had been lost.
     #[inline(always)]
-    pub fn observe(
-        &mut self,
-        side: Side,
-        segment: &Segment,
-        next_before: u32,
-        ttl: u8,
-        now: u64,
-        classes: &mut Classes,
-    ) {
-        self.note_time(now);
+    pub fn observe(&mut self, side: Side, segment: &Segment, sight: &Sight, seen: &mut Seen) {
+        self.note_time(sight.now);
         let forward = match side {
             Side::Low => &mut self.low,
             Side::High => &mut self.high,
         };
-        forward.observe(segment, next_before, ttl, classes);
+        forward.observe(segment, sight.ttl, seen);
     }
 
     /// Takes note of an ICMP error with a quote, whose quoted packet was sent by `quoted_side`.
     #[inline(always)]
-    pub fn icmp_error(&mut self, quoted_side: Side, message: &Packet, now: u64) {
-        self.note_time(now);
+    pub fn icmp_error(&mut self, quoted_side: Side, message: &Packet, sight: &Sight) {
+        self.note_time(sight.now);
         let icmp = &mut self.icmp;
         icmp.sender = message.source;
-        icmp.time = now;
+        icmp.time = sight.now;
         icmp.count = icmp.count.wrapping_add(1);
+        icmp.left = icmp.left.wrapping_add(sight.leaves.into());
         icmp.mtu = message.quote.mtu;
         icmp.kind = message.icmp_type;
         icmp.code = message.icmp_code;
@@ -224,7 +217,8 @@ impl DirectionTrouble {
     }
 
     #[inline(always)]
-    fn observe(&mut self, segment: &Segment, next_before: u32, ttl: u8, classes: &mut Classes) {
+    fn observe(&mut self, segment: &Segment, ttl: u8, seen: &mut Seen) {
+        let classes = recall(&seen.classes);
         for (number, count) in self.classes.iter_mut().enumerate() {
             *count = count.wrapping_add(classes.0 >> number & 1);
         }
@@ -232,7 +226,7 @@ impl DirectionTrouble {
             self.reset_ttl = ttl;
         }
         if classes.contains(Class::LostSegment) {
-            self.skipped(Hole { start: next_before, end: segment.sequence });
+            self.skipped(Hole { start: seen.next_before, end: segment.sequence });
             return;
         }
         let is_resent = classes.intersects(Classes::RETRANSMISSIONS);
@@ -241,8 +235,8 @@ impl DirectionTrouble {
         }
         let filled = self.fill(segment);
         if is_resent {
-            let lost = self.lost_where(filled, *classes);
-            classes.insert_side(lost);
+            let lost = self.lost_where(filled, classes);
+            seen.classes.insert_side(lost);
             if let Some(count) = self.sides.get_mut(lost as usize) {
                 *count = count.wrapping_add(1);
             }

@@ -35,7 +35,8 @@ pub(super) fn parse<L: Load + ?Sized>(
     if length < HEADER_LENGTH as u32 {
         return Err(Reason::TruncatedIcmp);
     }
-    let [kind, code, ..]: [u8; HEADER_LENGTH] = frame.load(offset).ok_or(Reason::TruncatedIcmp)?;
+    let header: [u8; HEADER_LENGTH] = frame.load(offset).ok_or(Reason::TruncatedIcmp)?;
+    let [kind, code, ..] = header;
     packet.icmp_type = kind;
     packet.icmp_code = code;
     if !is_error(packet.ip_version, kind) || packet.has(layers::FRAGMENT) {
@@ -47,8 +48,21 @@ pub(super) fn parse<L: Load + ?Sized>(
     } else {
         quote_v4(frame, quoted, &mut packet.quote)?;
     }
+    packet.quote.mtu = next_mtu(packet.ip_version, header);
     packet.layers |= layers::QUOTE;
     Ok(())
+}
+
+/// The MTU in "fragmentation needed" (RFC 1191, section 4) and "packet too big" (RFC 4443, section
+/// 3.2); 0 for other messages, and from routers that are older than the former.
+#[inline(always)]
+const fn next_mtu(ip_version: u8, header: [u8; HEADER_LENGTH]) -> u16 {
+    let [kind, code, _, _, high @ .., third, fourth] = header;
+    match (ip_version, kind, code) {
+        (6, 2, _) if high[0] != 0 || high[1] != 0 => u16::MAX,
+        (6, 2, _) | (4, 3, 4) => be16([third, fourth]),
+        _ => 0,
+    }
 }
 
 /// The messages that quote the packet that they are about: ICMP unreachable, source quench,
@@ -103,7 +117,7 @@ fn ports<L: Load + ?Sized>(
 ) -> Result<(), Reason> {
     quote.source_port = 0;
     quote.destination_port = 0;
-    quote.padding = [0; 3];
+    quote.padding = 0;
     if !is_first || !has_ports(quote.protocol) {
         return Ok(());
     }

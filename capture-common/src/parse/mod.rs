@@ -3,20 +3,26 @@
 //! It is generic over [`Load`], which reads `N` bytes at an offset or says that they are not there:
 //! byte slices implement it here, the program contexts in `capture-ebpf`. All loops are capped, and
 //! no header is read past the end of the frame or past the length that the IP header states.
+//!
+//! [`parse`] ends at the outermost transport header; where that is of a tunnel, [`parse_inner`] goes
+//! on from there.
 
 mod icmp;
 mod ip;
 mod link;
 mod packet;
 mod transport;
+mod tunnel;
 
 pub use ip::MAX_IPV6_EXTENSIONS;
 pub use link::{MAX_MPLS_LABELS, MAX_VLANS};
 pub use packet::{Packet, Quote, depth, layers, recall};
 
 pub use transport::has_ports;
+pub use tunnel::MAX_TUNNELS;
 
 use crate::reason::Reason;
+use tunnel::{Carrier, Within};
 
 /// Reads bytes of a frame.
 pub trait Load {
@@ -45,7 +51,68 @@ pub fn parse<L: Load + ?Sized>(
     packet: &mut Packet,
 ) -> Result<(), Reason> {
     packet.reset();
-    link::parse(frame, packet)?;
+    link::parse(frame, 0, packet)?;
+    above_link(frame, frame_length, packet)
+}
+
+/// Parses what a packet of a tunnel ([`layers::TUNNEL`]) carries into `inner`, and what that
+/// carries if it is a tunnel too: in the end `inner` is the innermost packet. Offsets are, as in
+/// the outer packet, from the start of the frame. Nothing is read past the end that the headers of
+/// the packet around it state.
+///
+/// # Errors
+/// As for [`parse`]. If the outermost tunnel could not be followed, `inner` is empty: its
+/// [`depth`](Packet::depth) is [`depth::NONE`].
+#[inline(always)]
+pub fn parse_inner<L: Load + ?Sized>(
+    frame: &L,
+    frame_length: u32,
+    outer: &Packet,
+    inner: &mut Packet,
+) -> Result<(), Reason> {
+    inner.reset();
+    let mut carrier = Carrier::of(outer, frame_length);
+    for _ in 0..MAX_TUNNELS {
+        let end = parse_carried(frame, &carrier, inner)?;
+        if recall(&inner.layers) & layers::TUNNEL == 0 {
+            return Ok(());
+        }
+        carrier = Carrier::of(inner, end);
+    }
+    Err(Reason::TooManyTunnels)
+}
+
+/// One level of [`parse_inner`]. Returns where the carrier's payload ends.
+#[inline(always)]
+fn parse_carried<L: Load + ?Sized>(
+    frame: &L,
+    carrier: &Carrier,
+    inner: &mut Packet,
+) -> Result<u32, Reason> {
+    let payload = tunnel::open(frame, carrier)?;
+    inner.reset();
+    inner.tunnel = payload.tunnel;
+    inner.network_offset = payload.offset as u16;
+    inner.network_end = payload.end;
+    // Out of the map again: see recall().
+    let start = usize::from(recall(&inner.network_offset));
+    let end = recall(&inner.network_end);
+    let within = Within { frame, end };
+    match payload.ethertype {
+        tunnel::ETHERNET => link::parse(&within, start, inner)?,
+        ethertype => link::payload(&within, ethertype, start, inner)?,
+    }
+    above_link(&within, end, inner)?;
+    Ok(end)
+}
+
+/// What lies above the link layer, which was parsed whole.
+#[inline(always)]
+fn above_link<L: Load + ?Sized>(
+    frame: &L,
+    frame_length: u32,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
     packet.depth = depth::LINK;
     let offset = usize::from(recall(&packet.network_offset));
     match recall(&packet.ip_version) {

@@ -10,7 +10,8 @@ pub mod depth {
     pub const LINK: u8 = 1;
     /// The IP header and the extension headers.
     pub const NETWORK: u8 = 2;
-    /// The transport or ICMP header.
+    /// The transport or ICMP header; for a protocol that is a tunnel (GRE, IP in IP), that there
+    /// is one.
     pub const TRANSPORT: u8 = 3;
 }
 
@@ -25,6 +26,9 @@ pub mod layers {
     pub const FRAGMENT: u8 = 1 << 2;
     /// An ICMP error with a quoted packet: [`Packet::quote`](super::Packet::quote) is set.
     pub const QUOTE: u8 = 1 << 3;
+    /// The packet is of a tunnel, by its protocol or its destination port. What it carries is for
+    /// [`parse_inner`](super::super::parse_inner).
+    pub const TUNNEL: u8 = 1 << 4;
 }
 
 /// The parsed headers. Addresses are 16 bytes in network order, IPv4 as IPv4-mapped IPv6
@@ -42,8 +46,11 @@ pub struct Packet {
     pub destination_port: u16,
     /// The TCP header, zero for other protocols.
     pub segment: Segment,
+    /// Identifier of the [tunnel](crate::flow::tunnel) that the packet came in, 0 for none.
+    pub tunnel: u32,
     /// Bytes from the start of the frame to the end of the packet, as the IP header states it; the
-    /// frame may be padded beyond or cut before.
+    /// frame may be padded beyond or cut before. Of a packet in a tunnel whose IP header was not
+    /// reached: to the end of what carries it.
     pub network_end: u32,
     /// Bytes from the start of the frame to the IP header.
     pub network_offset: u16,
@@ -81,10 +88,13 @@ pub struct Quote {
     pub source_port: u16,
     /// Destination port, 0 where the protocol has none.
     pub destination_port: u16,
+    /// Largest packet that the next link takes, in bytes, where the error is about that; otherwise 0.
+    /// 65,535 for any more.
+    pub mtu: u16,
     /// IP protocol number.
     pub protocol: u8,
     /// Zero.
-    pub padding: [u8; 3],
+    pub padding: u8,
 }
 
 impl Packet {
@@ -141,7 +151,7 @@ pub(super) const fn mapped(v4: [u8; 4]) -> [u8; 16] {
 unsafe impl aya::Pod for Packet {}
 
 const _: () = assert!(core::mem::offset_of!(Packet, quote) % size_of::<u64>() == 0);
-const _: () = assert!(size_of::<Packet>() == 32 + 4 + 20 + 4 + 4 + 8 + 40);
+const _: () = assert!(size_of::<Packet>() == 32 + 4 + 16 + 4 + 4 + 4 + 8 + 40);
 
 /// Reads what an earlier stage left in a field, through memory.
 ///

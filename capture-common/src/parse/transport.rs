@@ -1,11 +1,14 @@
 //! TCP, UDP, SCTP and the ICMP headers.
 
-use super::{Load, Packet, be16, icmp, layers, recall};
+use super::{Load, Packet, be16, icmp, layers, recall, tunnel};
 use crate::reason::Reason;
 
 pub(super) const ICMP: u8 = 1;
+pub(super) const IP_IN_IP: u8 = 4;
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
+pub(super) const IPV6_IN_IP: u8 = 41;
+pub(super) const GRE: u8 = 47;
 pub(super) const ICMPV6: u8 = 58;
 pub(super) const SCTP: u8 = 132;
 pub(super) const UDP_LITE: u8 = 136;
@@ -35,6 +38,10 @@ pub(super) fn parse<L: Load + ?Sized>(
         SCTP => ports(frame, offset, SCTP_LENGTH, Reason::TruncatedSctp, packet),
         ICMP if version == 4 => icmp::parse(frame, offset, packet),
         ICMPV6 if version == 6 => icmp::parse(frame, offset, packet),
+        IP_IN_IP | IPV6_IN_IP | GRE => {
+            packet.layers |= layers::TUNNEL;
+            Ok(())
+        }
         _ => Err(Reason::OtherProtocol),
     }
 }
@@ -96,5 +103,8 @@ fn ports<L: Load + ?Sized>(
     }
     packet.source_port = be16([header[0], header[1]]);
     packet.destination_port = be16([header[2], header[3]]);
+    if packet.protocol == UDP && tunnel::is_port(packet.destination_port) {
+        packet.layers |= layers::TUNNEL;
+    }
     Ok(())
 }

@@ -24,6 +24,13 @@ pub struct Settings {
     pub ring_bytes: u32,
 }
 
+impl Settings {
+    /// Entries of the table of conversations in trouble: they are few, or the network is past help.
+    const fn troubled_flows(&self) -> u32 {
+        if self.flows / 16 > 4096 { self.flows / 16 } else { 4096 }
+    }
+}
+
 /// Why the programs could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -117,6 +124,7 @@ impl Object {
         let wake_every = u64::from(settings.ring_bytes) / 4 / cpus.max(1);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(names::FLOWS, settings.flows)
+            .map_max_entries(names::TROUBLE, settings.troubled_flows())
             .map_max_entries(names::FRAMES, settings.ring_bytes)
             .override_global("WAKE_EVERY", &wake_every, true)
             .override_global(names::TEST_CLOCK, &test_clock, true)
@@ -137,6 +145,7 @@ impl Object {
             interfaces: take(&mut ebpf, names::INTERFACES)?,
             counters: take(&mut ebpf, names::COUNTERS)?,
             flows: take(&mut ebpf, names::FLOWS)?,
+            trouble: take(&mut ebpf, names::TROUBLE)?,
             filters: take(&mut ebpf, names::FILTERS)?,
             sockets: take(&mut ebpf, names::SOCKETS)?,
             stages,

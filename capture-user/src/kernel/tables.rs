@@ -9,7 +9,7 @@ use capture_common::{
         Counters, Direction, FilterRules, INTERFACE_PLACES, INTERFACE_PROBES, InterfaceConfig,
         InterfaceEntry, counters_index, interface_place, names, socket_index,
     },
-    flow::{Conversation, FlowKey},
+    flow::{Conversation, FlowKey, Trouble, TroubleKey},
 };
 
 use super::object::Stages;
@@ -38,6 +38,7 @@ pub struct Tables {
     pub(super) interfaces: Array<MapData, InterfaceEntry>,
     pub(super) counters: PerCpuArray<MapData, Counters>,
     pub(super) flows: HashMap<MapData, FlowKey, Conversation>,
+    pub(super) trouble: HashMap<MapData, TroubleKey, Trouble>,
     pub(super) filters: Array<MapData, FilterRules>,
     pub(super) sockets: XskMap<MapData>,
     pub(super) stages: Stages,
@@ -197,6 +198,18 @@ impl Tables {
             Ok(conversation) => Ok(Some(conversation)),
             Err(MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(TableError::read(names::FLOWS)(error)),
+        }
+    }
+
+    /// What went wrong in the conversation with a key, if anything did.
+    ///
+    /// # Errors
+    /// The map could not be read.
+    pub fn trouble(&self, key: &TroubleKey) -> Result<Option<Trouble>, TableError> {
+        match self.trouble.get(key, 0) {
+            Ok(trouble) => Ok(Some(trouble)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(TableError::read(names::TROUBLE)(error)),
         }
     }
 

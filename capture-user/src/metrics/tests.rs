@@ -36,6 +36,9 @@ fn distinct(offset: u64) -> Counters {
         lost_frames: std::array::from_fn(|_| value()),
         unparsed_frames: std::array::from_fn(|_| value()),
         tcp: std::array::from_fn(|_| std::array::from_fn(|_| value())),
+        tcp_lost: std::array::from_fn(|_| std::array::from_fn(|_| value())),
+        flows_created: value(),
+        syns_left_unknown: value(),
         icmp: std::array::from_fn(|_| value()),
     }
 }

@@ -35,11 +35,6 @@ impl Row {
         self.columns[column].parse().unwrap()
     }
 
-    /// Does the capture hold TCP inside tunnels?
-    pub fn has_tunnels(&self) -> bool {
-        self.number("tcp") != self.number("outer_tcp")
-    }
-
     /// The counts of these columns, and of each ICMP error: `icmp_err 3/1`.
     pub fn counts(&self, columns: &[&str]) -> Counts {
         let numbers = columns.iter().map(|column| ((*column).to_owned(), self.number(column)));

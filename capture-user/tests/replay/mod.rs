@@ -7,8 +7,8 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::{
     abi::{Counters, Direction, FrameHeader, InterfaceConfig, interface_flags, names},
     class::{Class, Classes},
-    flow::{Conversation, FlowKey},
-    parse::{Packet, depth, layers, parse},
+    flow::{Conversation, FlowKey, Seen, Sight, Trouble, TroubleKey},
+    parse::{Packet, depth, layers, parse, parse_inner},
 };
 use capture_user::kernel::{FrameRing, Object, Settings, Tables, TestClock};
 
@@ -18,7 +18,7 @@ const XDP_PASS: u32 = 2;
 const TCP: u8 = 6;
 /// Holds the records of 131,072 frames: 8 bytes of the kernel's, the header, and 88 of the frame,
 /// the least that the program reserves.
-const SETTINGS: Settings = Settings { flows: 1 << 16, ring_bytes: 1 << 24 };
+const SETTINGS: Settings = Settings { flows: 1 << 18, ring_bytes: 1 << 24 };
 /// Frames after which the records are read.
 const BATCH: usize = 1 << 16;
 
@@ -84,6 +84,11 @@ impl Kernel {
     pub fn conversation(&self, key: &FlowKey) -> Option<Conversation> {
         self.tables.flow(key).unwrap()
     }
+
+    /// What went wrong in a conversation.
+    pub fn trouble(&self, key: &TroubleKey) -> Option<Trouble> {
+        self.tables.trouble(key).unwrap()
+    }
 }
 
 /// The same on the host.
@@ -91,22 +96,62 @@ impl Kernel {
 pub struct Host {
     /// By key, as in the kernel's map.
     pub conversations: HashMap<FlowKey, Conversation>,
+    /// What went wrong in them, as in the kernel's other map.
+    pub trouble: HashMap<TroubleKey, Trouble>,
 }
 
 impl Host {
     /// The segment in a frame, if it is one that the step looks at, and what the step says of it.
     pub fn step(&mut self, frame: &Frame) -> Option<(Packet, Classes)> {
-        let mut packet = Packet::default();
-        let _stopped = parse(&frame.bytes[..], frame.bytes.len() as u32, &mut packet);
-        let is_segment = packet.protocol == TCP && packet.depth == depth::TRANSPORT;
-        if !is_segment || packet.has(layers::FRAGMENT) {
+        let packet = parsed(frame);
+        let sight = Sight {
+            now: frame.time,
+            ifindex: LOOPBACK,
+            frames: 1,
+            bytes: frame.bytes.len() as u32,
+            ttl: packet.ttl,
+            ..Sight::default()
+        };
+        if packet.depth != depth::TRANSPORT {
+            return None;
+        }
+        if packet.protocol != TCP || packet.has(layers::FRAGMENT) {
+            self.join(&packet, &sight);
             return None;
         }
         let (key, side) = FlowKey::of(&packet);
         let conversation = self.conversations.entry(key).or_insert(Conversation::NEW);
-        let classes = conversation.observe(side, LOOPBACK, &packet.segment, frame.time);
-        Some((packet, classes.expect("there is only one interface")))
+        let mut seen = Seen::default();
+        conversation.observe(side, &packet.segment, &sight, &mut seen);
+        if seen.classes.is_trouble() {
+            let key = TroubleKey { flow: key, protocol: TCP.into() };
+            let trouble = self.trouble.entry(key).or_insert(Trouble::NEW);
+            trouble.observe(side, &packet.segment, &sight, &mut seen);
+        }
+        Some((packet, seen.classes))
     }
+
+    /// What an ICMP error says of the conversation that it quotes.
+    fn join(&mut self, packet: &Packet, sight: &Sight) {
+        let mut key = TroubleKey::default();
+        if packet.has(layers::QUOTE)
+            && let Some(side) = key.set_quoted(packet)
+        {
+            self.trouble.entry(key).or_insert(Trouble::NEW).icmp_error(side, packet, sight);
+        }
+    }
+}
+
+/// The headers that the frame is judged by: of a tunnel, the inner ones.
+fn parsed(frame: &Frame) -> Packet {
+    let (bytes, length) = (&frame.bytes[..], frame.bytes.len() as u32);
+    let (mut outer, mut inner) = (Packet::default(), Packet::default());
+    let _stopped = parse(bytes, length, &mut outer);
+    if !outer.has(layers::TUNNEL) {
+        return outer;
+    }
+    let _stopped = parse_inner(bytes, length, &outer, &mut inner);
+    inner
 }
 
 /// Runs the frames through both and requires the same of them: the classes of each frame, what was
@@ -122,6 +167,8 @@ pub fn agreed(kernel: &mut Kernel, frames: &[Frame]) -> Vec<(Option<Packet>, Cla
         let (packet, classes) = host.step(frame).unzip();
         let classes = classes.unwrap_or(Classes::NONE);
         let names = |classes: Classes| classes.iter().map(Class::name).collect::<Vec<_>>();
+        let sides = (kernel.side(), classes.side());
+        assert_eq!(sides.0, sides.1, "frame {}: {packet:?}", number + 1);
         assert_eq!(names(kernel), names(classes), "frame {}: {packet:?}", number + 1);
         for class in classes.iter() {
             let is_v6 = packet.is_some_and(|packet| packet.ip_version == 6);
@@ -132,6 +179,9 @@ pub fn agreed(kernel: &mut Kernel, frames: &[Frame]) -> Vec<(Option<Packet>, Cla
     assert_eq!(kernel.counters().tcp, counted);
     for (key, conversation) in &host.conversations {
         assert_eq!(kernel.conversation(key).as_ref(), Some(conversation), "{key:?}");
+    }
+    for (key, trouble) in &host.trouble {
+        assert_eq!(kernel.trouble(key).as_ref(), Some(trouble), "{key:?}");
     }
     agreed
 }

@@ -1,0 +1,416 @@
+//! One conversation, made of the kernel's two entries of it.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use capture_common::{
+    class::{Class, LossSide},
+    flow::{
+        Conversation, DirectionState, DirectionTrouble, FlowKey, IcmpError, Side, Trouble,
+        TroubleKey, opener,
+    },
+};
+
+/// Turns the kernel's monotonic times into wall clock time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeBase {
+    /// Nanoseconds from the monotonic clock's zero to 1970.
+    pub offset: i64,
+}
+
+impl TimeBase {
+    /// Nanoseconds since 1970; `None` for 0, which stands for "never".
+    #[must_use]
+    pub fn unix(self, monotonic: u64) -> Option<i64> {
+        (monotonic != 0).then(|| i64::try_from(monotonic).unwrap_or(i64::MAX) + self.offset)
+    }
+}
+
+/// One of the two ends of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The one that asked.
+    Client,
+    /// The one that was asked.
+    Server,
+}
+
+/// How far a conversation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowState {
+    /// SYNs, and nothing from the server but perhaps an ICMP error.
+    Unanswered,
+    /// The server's first answer was a RST.
+    Refused,
+    /// SYN and SYN-ACK, but the client's ACK has not been seen.
+    HalfOpen,
+    /// Open, seen from its start.
+    Established,
+    /// Open, but its start was not seen.
+    MidStream,
+    /// One or both ends have sent a FIN.
+    Finished,
+    /// Reset after it was open.
+    Reset,
+    /// Not TCP: known only by the ICMP errors about it.
+    Quoted,
+}
+
+/// Who sent an ICMP error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorOrigin {
+    /// The client's address.
+    Client,
+    /// The server's address.
+    Server,
+    /// Neither: a hop on the way.
+    Hop,
+}
+
+/// The ICMP errors about a conversation: the last one, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpRecord {
+    /// Its sender's address.
+    pub sender: IpAddr,
+    /// What the sender is to the conversation.
+    pub origin: ErrorOrigin,
+    /// Who sent the packet that the error is about.
+    pub about: End,
+    /// 4 for ICMP, 6 for ICMPv6.
+    pub ip_version: u8,
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// The MTU it states, in bytes; 0 if it states none.
+    pub mtu: u16,
+    /// Time to live or hop limit.
+    pub ttl: u8,
+    /// How many there were.
+    pub count: u32,
+    /// How many were seen leaving this host.
+    pub left: u32,
+    /// When the last one passed, nanoseconds since 1970.
+    pub time: i64,
+}
+
+/// What one end sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectionRecord {
+    state: DirectionState,
+    trouble: DirectionTrouble,
+    acknowledged: u32,
+}
+
+impl DirectionRecord {
+    /// Frames on the wire.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.state.packets.into()
+    }
+
+    /// Bytes of all frames.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.state.bytes
+    }
+
+    /// How often a class was met.
+    #[must_use]
+    pub fn count(&self, class: Class) -> u64 {
+        match class {
+            Class::KeepAlive => self.state.keep_alives.into(),
+            Class::KeepAliveAck => self.state.keep_alive_acks.into(),
+            Class::WindowUpdate => self.state.window_updates.into(),
+            class => self.trouble.count(class).into(),
+        }
+    }
+
+    /// All retransmissions, SYN and SYN-ACK included.
+    #[must_use]
+    pub fn retransmissions(&self) -> u64 {
+        Class::ALL
+            .into_iter()
+            .filter(|class| class.retransmission_label().is_some())
+            .map(|class| self.count(class))
+            .sum()
+    }
+
+    /// Retransmissions of segments that had been lost on this side of this host.
+    #[must_use]
+    pub fn lost(&self, side: LossSide) -> u64 {
+        self.trouble.sides[side as usize].into()
+    }
+
+    /// SYNs or SYN-ACKs that came.
+    #[must_use]
+    pub fn syns(&self) -> u64 {
+        self.state.syns.into()
+    }
+
+    /// SYNs or SYN-ACKs that were seen leaving this host.
+    #[must_use]
+    pub fn syns_left(&self) -> u64 {
+        self.state.syns_left.into()
+    }
+
+    /// Time to live of its segments, RSTs aside; `None` if there were none.
+    #[must_use]
+    pub fn ttl(&self) -> Option<u8> {
+        (self.state.ttl != 0).then_some(self.state.ttl)
+    }
+
+    /// Time to live of its last RST.
+    #[must_use]
+    pub fn reset_ttl(&self) -> Option<u8> {
+        (self.trouble.reset_ttl != 0).then_some(self.trouble.reset_ttl)
+    }
+
+    /// Has it sent a RST?
+    #[must_use]
+    pub fn has_reset(&self) -> bool {
+        self.state.has_reset()
+    }
+
+    /// Has it sent a FIN?
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.state.is_finished()
+    }
+
+    /// Is its receive window closed now?
+    #[must_use]
+    pub fn is_window_closed(&self) -> bool {
+        self.state.last_window() == Some(0)
+    }
+
+    /// Bytes of payload sent, as far as sequence numbers tell; a SYN and a FIN count as one each.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.state.sent()
+    }
+
+    /// How many of these the other end has acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u32 {
+        self.acknowledged
+    }
+
+    /// Longest time that it took to answer the other end's data.
+    #[must_use]
+    pub fn slowest_answer(&self) -> Duration {
+        Duration::from_micros(self.state.slowest_answer.into())
+    }
+
+    /// The most often that one and the same segment was sent again in a row, and its payload in
+    /// bytes.
+    #[must_use]
+    pub fn most_resent(&self) -> (u16, u16) {
+        (self.trouble.most_resent, self.trouble.most_resent_length)
+    }
+
+    /// When its last new data passed, in nanoseconds of the monotonic clock; 0 for never.
+    #[must_use]
+    pub fn last_new_data(&self) -> u64 {
+        self.state.next_time
+    }
+}
+
+/// A conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowRecord {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Identifier of the tunnel; 0 outside of tunnels.
+    pub tunnel: u32,
+    /// The end that asked: the sender of the SYN, or else that with the higher port.
+    pub client: SocketAddr,
+    /// The end that was asked.
+    pub server: SocketAddr,
+    /// How far it has come.
+    pub state: FlowState,
+    /// What the client sent.
+    pub from_client: DirectionRecord,
+    /// What the server sent.
+    pub from_server: DirectionRecord,
+    /// Time of the handshake between this host and the server: from SYN to SYN-ACK.
+    pub server_rtt: Option<Duration>,
+    /// Time of the handshake between this host and the client: from SYN-ACK to ACK.
+    pub client_rtt: Option<Duration>,
+    /// When the first packet passed, nanoseconds since 1970.
+    pub first: i64,
+    /// When the last packet passed, or the last ICMP error about it.
+    pub last: i64,
+    /// When trouble was first and last seen.
+    pub trouble: Option<(i64, i64)>,
+    /// ICMP errors about it.
+    pub icmp: Option<IcmpRecord>,
+}
+
+impl FlowRecord {
+    /// Puts together what the two tables hold; `conversation` is `None` for what is not TCP.
+    #[must_use]
+    pub fn new(
+        key: &TroubleKey,
+        conversation: Option<&Conversation>,
+        trouble: Option<&Trouble>,
+        base: TimeBase,
+    ) -> Self {
+        let none = Conversation::NEW;
+        let known = conversation.unwrap_or(&none);
+        let calm = Trouble::NEW;
+        let troubled = trouble.unwrap_or(&calm);
+        let client = client_side(&key.flow, known, troubled);
+        let low = direction(&known.low, &troubled.low, &known.high);
+        let high = direction(&known.high, &troubled.high, &known.low);
+        let (low_end, high_end) = endpoints(&key.flow);
+        let (client_end, server_end, from_client, from_server) = match client {
+            Side::Low => (low_end, high_end, low, high),
+            Side::High => (high_end, low_end, high, low),
+        };
+        let times = [known.low.last_time, known.high.last_time, troubled.last_time];
+        let first = if known.first_time == 0 { troubled.first_time } else { known.first_time };
+        let time = |monotonic| base.unix(monotonic).unwrap_or(0);
+        Self {
+            protocol: key.protocol as u8,
+            tunnel: key.flow.tunnel,
+            client: client_end,
+            server: server_end,
+            state: state(conversation, &from_client, &from_server),
+            from_client,
+            from_server,
+            server_rtt: rtt(known.server_rtt.into()),
+            client_rtt: client_rtt(known),
+            first: time(first),
+            last: time(times.into_iter().max().unwrap_or(0)),
+            trouble: trouble.map(|trouble| (time(trouble.first_time), time(trouble.last_time))),
+            icmp: icmp(&troubled.icmp, client, client_end.ip(), server_end.ip(), base),
+        }
+    }
+
+    /// What an end sent.
+    #[must_use]
+    pub fn from(&self, end: End) -> &DirectionRecord {
+        match end {
+            End::Client => &self.from_client,
+            End::Server => &self.from_server,
+        }
+    }
+
+    /// Is it TCP?
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.protocol == 6
+    }
+}
+
+fn direction(
+    state: &DirectionState,
+    trouble: &DirectionTrouble,
+    other: &DirectionState,
+) -> DirectionRecord {
+    DirectionRecord { state: *state, trouble: *trouble, acknowledged: other.acknowledged(state) }
+}
+
+/// Which side asked: the sender of the SYN; without one, the sender of the packet that was refused;
+/// else the one with the higher port.
+fn client_side(key: &FlowKey, conversation: &Conversation, trouble: &Trouble) -> Side {
+    match conversation.opener {
+        opener::LOW => return Side::Low,
+        opener::HIGH => return Side::High,
+        _ => {}
+    }
+    if conversation.first_time == 0 && trouble.icmp.ip_version != 0 {
+        return if trouble.icmp.quoted_side == Side::Low as u8 { Side::Low } else { Side::High };
+    }
+    if key.low_port > key.high_port { Side::Low } else { Side::High }
+}
+
+fn state(
+    conversation: Option<&Conversation>,
+    client: &DirectionRecord,
+    server: &DirectionRecord,
+) -> FlowState {
+    let Some(conversation) = conversation else {
+        return FlowState::Quoted;
+    };
+    let answered = server.syns() > 0;
+    if conversation.opener == opener::UNKNOWN {
+        return if client.has_reset() || server.has_reset() {
+            FlowState::Reset
+        } else if client.is_finished() || server.is_finished() {
+            FlowState::Finished
+        } else {
+            FlowState::MidStream
+        };
+    }
+    match (answered, client.has_reset() || server.has_reset()) {
+        (false, _) if server.has_reset() => FlowState::Refused,
+        (false, _) => FlowState::Unanswered,
+        (true, true) => FlowState::Reset,
+        (true, false) if client.is_finished() || server.is_finished() => FlowState::Finished,
+        (true, false) if conversation.initial_rtt == 0 => FlowState::HalfOpen,
+        (true, false) => FlowState::Established,
+    }
+}
+
+fn rtt(microseconds: u64) -> Option<Duration> {
+    (microseconds != 0).then(|| Duration::from_micros(microseconds))
+}
+
+fn client_rtt(conversation: &Conversation) -> Option<Duration> {
+    if conversation.server_rtt == 0 {
+        return None;
+    }
+    let whole = conversation.initial_rtt / 1000;
+    rtt(whole.saturating_sub(conversation.server_rtt.into()))
+}
+
+fn icmp(
+    error: &IcmpError,
+    client_side: Side,
+    client: IpAddr,
+    server: IpAddr,
+    base: TimeBase,
+) -> Option<IcmpRecord> {
+    if error.ip_version == 0 {
+        return None;
+    }
+    let sender = address(error.sender);
+    let origin = match sender {
+        sender if sender == server => ErrorOrigin::Server,
+        sender if sender == client => ErrorOrigin::Client,
+        _ => ErrorOrigin::Hop,
+    };
+    let about = if error.quoted_side == client_side as u8 { End::Client } else { End::Server };
+    Some(IcmpRecord {
+        sender,
+        origin,
+        about,
+        ip_version: error.ip_version,
+        kind: error.kind,
+        code: error.code,
+        mtu: error.mtu,
+        ttl: error.ttl,
+        count: error.count,
+        left: error.left,
+        time: base.unix(error.time).unwrap_or(0),
+    })
+}
+
+fn endpoints(key: &FlowKey) -> (SocketAddr, SocketAddr) {
+    (
+        SocketAddr::new(address(key.low_address), key.low_port),
+        SocketAddr::new(address(key.high_address), key.high_port),
+    )
+}
+
+/// The programs keep IPv4 addresses as IPv4-mapped ones (RFC 4291, section 2.5.5.2).
+fn address(bytes: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(bytes).to_canonical()
+}

@@ -1,0 +1,188 @@
+//! Tunnels under the real programs: what they carry is counted, what carries them is filtered.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
+
+use aya::programs::{TestRun as _, TestRunOptions};
+use capture_common::{
+    abi::{
+        Direction, FilterRule, FilterRules, InterfaceConfig, interface_flags, names, rule_flags,
+    },
+    class::Class,
+    flow::{FlowKey, tunnel},
+    icmp,
+    parse::{Packet, parse, parse_inner},
+    reason::Reason,
+};
+use capture_user::kernel::{Object, Settings, Tables};
+
+const SETTINGS: Settings = Settings { flows: 1024, ring_bytes: 1 << 16 };
+/// `BPF_PROG_RUN` shows programs the loopback of the namespace unless told otherwise.
+const LOOPBACK: u32 = 1;
+const XDP_PASS: u32 = 2;
+/// The limit of the kernel is a million for each program.
+const MOST_VERIFIED: u32 = 200_000;
+
+const SYN: u8 = 2;
+const VXLAN: u16 = 4789;
+const ICMP: u8 = 1;
+const IP_IN_IP: u8 = 4;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const GRE: u8 = 47;
+
+fn load(config: InterfaceConfig) -> (Object, Tables) {
+    let (object, mut tables) = Object::load(&SETTINGS).unwrap();
+    tables.set_interface(LOOPBACK, &config).unwrap();
+    (object, tables)
+}
+
+fn run(object: &mut Object, frame: &[u8]) {
+    let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+    let result = object.xdp(names::XDP_INGRESS).unwrap().test_run(options).unwrap();
+    assert_eq!(result.return_value, XDP_PASS);
+}
+
+fn ip(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let [high, low] = (20 + payload.len() as u16).to_be_bytes();
+    let header = [0x45, 0, high, low, 0, 1, 0, 0, 64, protocol, 0, 0];
+    [&header[..], &[192, 0, 2, 1, 203, 0, 113, 9], payload].concat()
+}
+
+fn ethernet(packet: &[u8]) -> Vec<u8> {
+    [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0][..], packet].concat()
+}
+
+fn tcp(flags: u8) -> Vec<u8> {
+    ip(TCP, &[0x9c, 0x40, 0, 80, 0, 0, 0, 7, 0, 0, 0, 0, 0x50, flags, 0xff, 0, 0, 0, 0, 0])
+}
+
+fn in_vxlan(vni: u8, packet: &[u8]) -> Vec<u8> {
+    let payload = [&[8, 0, 0, 0, 0, 0, vni, 0][..], &ethernet(packet)].concat();
+    let [high, low] = (8 + payload.len() as u16).to_be_bytes();
+    let [port_high, port_low] = VXLAN.to_be_bytes();
+    let header = [0xc0, 0, port_high, port_low, high, low, 0, 0];
+    ethernet(&ip(UDP, &[&header[..], &payload].concat()))
+}
+
+fn in_gre(key: u8, packet: &[u8]) -> Vec<u8> {
+    ethernet(&ip(GRE, &[&[0x20, 0, 8, 0, 0, 0, 0, key][..], packet].concat()))
+}
+
+fn in_ip(packet: &[u8]) -> Vec<u8> {
+    ethernet(&ip(IP_IN_IP, packet))
+}
+
+/// Addresses mean something in their tunnel only.
+#[test]
+fn trouble_in_tunnels_is_counted_for_each_tunnel() {
+    let (mut object, tables) = load(InterfaceConfig::default());
+    let syn = tcp(SYN);
+    let frames = [
+        ethernet(&syn),
+        in_vxlan(1, &syn),
+        in_vxlan(2, &syn),
+        in_gre(1, &syn),
+        in_gre(2, &syn),
+        in_ip(&syn),
+    ];
+    let resent = || tables.counters(0, Direction::Ingress).unwrap().tcp[0];
+    for frame in &frames {
+        run(&mut object, frame);
+    }
+    assert_eq!(resent().iter().sum::<u64>(), 0);
+    assert_eq!(tables.flow_count().unwrap(), frames.len() as u64);
+    for (number, frame) in frames.iter().enumerate() {
+        run(&mut object, frame);
+        assert_eq!(resent()[Class::SynRetransmission as usize], number as u64 + 1);
+    }
+    assert_eq!(resent().iter().sum::<u64>(), frames.len() as u64);
+}
+
+/// The key that the host makes of a frame finds what the kernel left.
+#[test]
+fn flows_in_tunnels_are_found_by_their_key() {
+    let (mut object, tables) = load(InterfaceConfig::default());
+    let frame = in_vxlan(42, &tcp(SYN));
+    run(&mut object, &frame);
+    let (mut outer, mut inner) = (Packet::default(), Packet::default());
+    parse(&frame[..], frame.len() as u32, &mut outer).unwrap();
+    parse_inner(&frame[..], frame.len() as u32, &outer, &mut inner).unwrap();
+    let (key, _) = FlowKey::of(&inner);
+    assert_eq!(key.tunnel, tunnel::vxlan(42));
+    assert!(tables.flow(&key).unwrap().is_some());
+    assert!(tables.flow(&FlowKey { tunnel: 0, ..key }).unwrap().is_none());
+}
+
+#[test]
+fn icmp_and_reasons_in_tunnels_are_counted_as_outside() {
+    let (mut object, tables) = load(InterfaceConfig::default());
+    let unreachable = [&[3, 1, 0, 0, 0, 0, 0, 0][..], &tcp(SYN)].concat();
+    run(&mut object, &in_gre(1, &ip(ICMP, &unreachable)));
+    run(&mut object, &in_ip(&ip(88, &[0; 8])));
+    let mut no_vni = in_vxlan(1, &tcp(SYN));
+    no_vni[42] = 0;
+    run(&mut object, &no_vni);
+    let counters = tables.counters(0, Direction::Ingress).unwrap();
+    assert_eq!(counters.icmp[icmp::index(4, 3, 1)], 1);
+    assert_eq!(counters.icmp.iter().sum::<u64>(), 1);
+    assert_eq!(counters.unparsed_frames[Reason::OtherProtocol as usize], 1);
+    assert_eq!(counters.unparsed_frames[Reason::BadVxlanHeader as usize], 1);
+    assert_eq!(counters.unparsed_frames.iter().sum::<u64>(), 2);
+    assert_eq!(tables.flow_count().unwrap(), 0);
+}
+
+/// As in tcpdump: `port` is that of the outer header.
+#[test]
+fn filters_see_the_outer_headers() {
+    let flags = interface_flags::CAPTURE;
+    let (mut object, mut tables) =
+        load(InterfaceConfig { flags, snap_length: 262_144, ..InterfaceConfig::default() });
+    let mut ring = object.take_frames().unwrap();
+    let mut matches = |port, frame: &[u8]| {
+        let mut rules = FilterRules { count: 1, ..FilterRules::default() };
+        rules.rules[0] = FilterRule {
+            flags: rule_flags::PORT,
+            port_low: port,
+            port_high: port,
+            ..FilterRule::default()
+        };
+        tables.set_filter(0, 0, Some(&rules)).unwrap();
+        run(&mut object, frame);
+        ring.next_record().is_some()
+    };
+    let frame = in_vxlan(1, &tcp(SYN));
+    assert!(matches(VXLAN, &frame));
+    assert!(!matches(80, &frame));
+    assert!(!matches(80, &in_ip(&tcp(SYN))));
+    assert!(matches(80, &ethernet(&tcp(SYN))));
+}
+
+/// The verifier gives up after a million instructions, with all ways through a program counted, and
+/// a later kernel's may take more ways: keep away from the limit.
+#[test]
+fn programs_are_far_from_the_verifiers_limit() {
+    let (mut object, _tables) = load(InterfaceConfig::default());
+    let counts = [
+        object.xdp(names::XDP_INGRESS).unwrap().info().unwrap().verified_instruction_count(),
+        object.classifier(names::TC_EGRESS).unwrap().info().unwrap().verified_instruction_count(),
+    ];
+    println!("instructions verified, ingress and egress: {counts:?}");
+    assert!(counts.into_iter().flatten().all(|count| count < MOST_VERIFIED), "{counts:?}");
+}
+
+/// For the curious: what looking into a tunnel costs.
+#[test]
+fn programs_say_how_long_they_take() {
+    let (mut object, _tables) = load(InterfaceConfig::default());
+    let segment = tcp(0x10);
+    for (name, frame) in [
+        ("no tunnel", ethernet(&segment)),
+        ("IP in IP", in_ip(&segment)),
+        ("GRE", in_gre(1, &segment)),
+        ("VXLAN", in_vxlan(1, &segment)),
+    ] {
+        let options =
+            TestRunOptions { data_in: Some(&frame), repeat: 1_000_000, ..TestRunOptions::new() };
+        let result = object.xdp(names::XDP_INGRESS).unwrap().test_run(options).unwrap();
+        println!("ingress, counting, {name}: {:?} per packet", result.duration);
+    }
+}
