@@ -21,6 +21,7 @@ mod interfaces;
 mod mirror;
 mod stages;
 mod tap;
+mod vary;
 
 use aya_ebpf::{
     macros::{classifier, xdp},
@@ -45,6 +46,12 @@ pub fn filter_xdp(ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 pub fn deliver_xdp(ctx: XdpContext) -> u32 {
     stages::deliver(&Ingress(ctx))
+}
+
+/// For benchmarks: calls `ingress` with frames of many conversations.
+#[xdp(frags)]
+pub fn vary_flows(ctx: XdpContext) -> u32 {
+    vary::frame(&ctx)
 }
 
 /// Entry of every frame that goes out.

@@ -9,6 +9,7 @@ mod frame;
 mod interface;
 pub mod names;
 mod scratch;
+mod vary;
 
 pub use counters::{Counters, KernelLoss, counters_index};
 pub use filter::{FilterRule, FilterRules, MAX_FILTER_RULES, rule_flags};
@@ -18,3 +19,4 @@ pub use interface::{
     MAX_QUEUES, Mode, interface_flags, interface_place, socket_index,
 };
 pub use scratch::{Scratch, innermost};
+pub use vary::Vary;

@@ -29,6 +29,13 @@ pub const TEST_CLOCK: &str = "TEST_CLOCK";
 /// Array of one `u64`: the time that a test sets.
 pub const TEST_TIME: &str = "TEST_TIME";
 
+/// Array of one [`Vary`](super::Vary); for benchmarks.
+pub const VARY: &str = "VARY";
+/// Program array of one element, the program that gets the varied frames; for benchmarks.
+pub const VARIED: &str = "VARIED";
+/// XDP program that makes frames of many conversations out of one; for benchmarks.
+pub const XDP_VARY: &str = "vary_flows";
+
 /// XDP entry program: parse, account, TCP step.
 pub const XDP_INGRESS: &str = "ingress";
 /// XDP filter program (rules of the configuration).

@@ -4,11 +4,11 @@ use std::io;
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{Map, MapData, MapError, PerCpuArray, ProgramArray},
+    maps::{Array, Map, MapData, MapError, PerCpuArray, ProgramArray},
     programs::{Program, ProgramError, ProgramFd, SchedClassifier, Xdp},
     util::nr_cpus,
 };
-use capture_common::abi::names;
+use capture_common::abi::{Vary, names};
 
 use super::{ring::FrameRing, tables::Tables, test_clock::TestClock};
 
@@ -193,6 +193,29 @@ impl Object {
     /// There is none of this name.
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
         classifier(&mut self.ebpf, name)
+    }
+
+    /// Loads the program that calls `ingress` with frames of many conversations, for benchmarks and
+    /// tests; returns what it is told by, and where the ingress program is called from.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_vary(
+        &mut self,
+    ) -> Result<(Array<MapData, Vary>, ProgramArray<MapData>), LoadError> {
+        let name = names::XDP_VARY;
+        xdp(&mut self.ebpf, name)?
+            .load()
+            .map_err(|source| LoadError::Program { program: name, source })?;
+        Ok((take(&mut self.ebpf, names::VARY)?, take(&mut self.ebpf, names::VARIED)?))
+    }
+
+    /// A descriptor of the ingress program.
+    ///
+    /// # Errors
+    /// It is not loaded.
+    pub fn ingress(&mut self) -> Result<ProgramFd, LoadError> {
+        program_fd(&mut self.ebpf, names::XDP_INGRESS)
     }
 
     /// For reading the programs' log messages.

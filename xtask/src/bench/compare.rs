@@ -228,7 +228,10 @@ fn start<'a>(tool: &str, lab: &'a Pair, directory: &Path, file: &Path) -> Result
 
 /// Waits until each matched frame is written or lost; returns how many were written, and where the
 /// others were lost.
-fn ledger_of_captured(daemon: &Daemon<'_>, offered: u64) -> Result<(u64, BTreeMap<String, u64>)> {
+pub(super) fn ledger_of_captured(
+    daemon: &Daemon<'_>,
+    offered: u64,
+) -> Result<(u64, BTreeMap<String, u64>)> {
     const LOST: &str = "capture_lost_frames_total";
     let metrics = wait_until(Duration::from_secs(20), "the ledger of captured to add up", || {
         let metrics = daemon.metrics()?;
@@ -248,7 +251,7 @@ fn ledger_of_captured(daemon: &Daemon<'_>, offered: u64) -> Result<(u64, BTreeMa
 }
 
 /// Counts the records of a pcap file.
-fn records(file: &Path) -> Result<u64> {
+pub(super) fn records(file: &Path) -> Result<u64> {
     let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
     let mut reader = BufReader::with_capacity(1 << 20, opened);
     reader.read_exact(&mut [0; 24]).context("no pcap header")?;

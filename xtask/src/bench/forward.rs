@@ -6,11 +6,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::net::if_::if_nametoindex;
+use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use serde::Serialize;
 
 use super::{
-    compare::NOTHING,
+    compare::{NOTHING, ledger_of_captured, records},
     generator::{Generator, udp},
     system::{GENERATOR_CPU, TOOL_CPU, pin},
 };
@@ -34,14 +34,20 @@ pub(super) struct Forward {
     frame_bytes: usize,
     /// Frames per second that reached the server, of each round.
     forwarded: Vec<f64>,
+    /// The part of them that the tool wrote to its file, of each round.
+    written: Vec<f64>,
 }
 
 impl Forward {
     fn median(&self) -> f64 {
-        let mut sorted = self.forwarded.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+        median(&self.forwarded)
     }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// All cases at all sizes, in rounds, so that what changes with time hits all of them.
@@ -51,13 +57,19 @@ pub(super) fn measure(duration: Duration, only: &str) -> Result<Vec<Forward>> {
         if !format!("forwarding, {frame_bytes} bytes").contains(only) {
             continue;
         }
-        let mut cases =
-            CASES.map(|case| Forward { case, frame_bytes, forwarded: Vec::with_capacity(ROUNDS) });
+        let mut cases = CASES.map(|case| Forward {
+            case,
+            frame_bytes,
+            forwarded: Vec::new(),
+            written: Vec::new(),
+        });
         for round in 1..=ROUNDS {
             eprintln!("bench: forwarding, {frame_bytes} bytes, round {round} of {ROUNDS}");
             for result in &mut cases {
-                let rate = forwarded(result.case, frame_bytes, duration);
-                result.forwarded.push(rate.with_context(|| result.case)?);
+                let (rate, written) =
+                    forwarded(result.case, frame_bytes, duration).with_context(|| result.case)?;
+                result.forwarded.push(rate);
+                result.written.push(written);
             }
         }
         results.extend(cases);
@@ -65,8 +77,8 @@ pub(super) fn measure(duration: Duration, only: &str) -> Result<Vec<Forward>> {
     Ok(results)
 }
 
-/// Frames per second that the gateway forwards.
-fn forwarded(case: &str, frame_bytes: usize, duration: Duration) -> Result<f64> {
+/// Frames per second that the gateway forwards, and the part of them that the tool writes.
+fn forwarded(case: &str, frame_bytes: usize, duration: Duration) -> Result<(f64, f64)> {
     let options = RoutedOptions { in_order: false, ..RoutedOptions::default() };
     let lab = Lab::routed(&options)?;
     // GRO gives the receiving ends NAPI, without which they take no redirected frames.
@@ -75,7 +87,7 @@ fn forwarded(case: &str, frame_bytes: usize, duration: Duration) -> Result<f64> 
     lab.server.nft(DROP)?;
     let directory = tempfile::tempdir_in("/dev/shm").context("cannot use the tmpfs /dev/shm")?;
     let target = directory.path().join("capture");
-    let target = target.to_string_lossy();
+    let (file, target) = (target.clone(), target.to_string_lossy());
     let (mut daemon, mut tool) = (None, None);
     match case {
         "captured (count only)" => {
@@ -95,12 +107,23 @@ fn forwarded(case: &str, frame_bytes: usize, duration: Duration) -> Result<f64> 
     }
     let before = arrived(&lab)?;
     let begin = Instant::now();
-    lab.isp.enter(|| -> Result<u64> {
+    let sent = lab.isp.enter(|| -> Result<u64> {
         pin(0, GENERATOR_CPU)?;
         Generator::new(if_nametoindex("isp1")?, &udp(GATEWAY, frame_bytes - 4), 0)?.send(duration)
     })??;
     let seconds = begin.elapsed().as_secs_f64();
-    Ok((arrived(&lab)? - before) as f64 / seconds)
+    let forwarded = arrived(&lab)? - before;
+    let written = match (daemon, tool) {
+        (Some(daemon), _) => ledger_of_captured(&daemon, sent)?.0,
+        (None, Some(mut tool)) => {
+            sleep(Duration::from_secs(1)); // Time to read the rest of its buffer.
+            tool.signal(Signal::SIGINT)?;
+            tool.wait(Duration::from_secs(20))?;
+            records(&file)?
+        }
+        (None, None) => 0,
+    };
+    Ok((forwarded as f64 / seconds, written as f64 / forwarded.max(1) as f64))
 }
 
 fn tcpdump(lab: &Routed, file: &str) -> Result<Process> {
@@ -119,15 +142,18 @@ fn arrived(lab: &Routed) -> Result<u64> {
 /// A Markdown table.
 pub(super) fn table(results: &[Forward]) -> String {
     let mut table = String::from(
-        "| frame, bytes | on the gateway | forwarded/s, median | of what it forwards with nothing |\n\
-         |--:|---|--:|--:|\n",
+        "| frame, bytes | on the gateway | forwarded/s, median | of what it forwards with nothing | of these written |\n\
+         |--:|---|--:|--:|--:|\n",
     );
     for result in results {
         let size = result.frame_bytes;
         let bare = results.iter().find(|r| r.frame_bytes == size && r.case == NOTHING);
         let share = bare.map_or(0.0, |bare| result.median() * 100.0 / bare.median());
         let (case, median) = (result.case, result.median());
-        table.push_str(&format!("| {size} | {case} | {median:.0} | {share:.0} % |\n"));
+        let written = self::median(&result.written) * 100.0;
+        table.push_str(&format!(
+            "| {size} | {case} | {median:.0} | {share:.0} % | {written:.0} % |\n"
+        ));
     }
     table
 }

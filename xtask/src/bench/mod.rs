@@ -2,6 +2,7 @@
 //! beside other capture tools.
 
 mod compare;
+mod flows;
 mod forward;
 mod generator;
 mod programs;
@@ -33,6 +34,7 @@ pub struct Args {
 struct Results {
     machine: String,
     programs: Vec<programs::Cost>,
+    flows: flows::Flows,
     captures: Vec<compare::Capture>,
     forwarding: Vec<forward::Forward>,
 }
@@ -44,16 +46,14 @@ struct Results {
 pub fn run(args: Args) -> Result<()> {
     eprintln!("bench: building and running the eBPF programs by themselves");
     let programs = programs::measure()?;
+    let flows = flows::measure()?;
     let seconds = if args.quick { 1 } else { args.seconds };
-    let captures = if std::env::var_os("SKIP").is_some() {
-        vec![]
-    } else {
-        compare::measure(Duration::from_secs(seconds), &args.only)?
-    };
+    let captures = compare::measure(Duration::from_secs(seconds), &args.only)?;
     let forwarding = forward::measure(Duration::from_secs(1), &args.only)?;
-    let results = Results { machine: machine(), programs, captures, forwarding };
+    let results = Results { machine: machine(), programs, flows, captures, forwarding };
     let tables = [
         programs::table(&results.programs),
+        flows::table(&results.flows),
         compare::table(&results.captures),
         forward::table(&results.forwarding),
     ];

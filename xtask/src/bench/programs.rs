@@ -1,6 +1,6 @@
 //! Nanoseconds per frame of each eBPF program, by `BPF_PROG_RUN`.
 //!
-//! The programs are loaded by an example of capture-user, not in here: xtask sets up what building
+//! The programs are loaded by examples of capture-user, not in here: xtask sets up what building
 //! them needs, and so must build without it.
 
 use std::{fmt::Write as _, process::Command};
@@ -23,12 +23,17 @@ pub(super) struct Cost {
 
 /// Builds and runs the example.
 pub(super) fn measure() -> Result<Vec<Cost>> {
+    let said = run_example("program_cost")?;
+    serde_json::from_str(&said).with_context(|| format!("not what program_cost prints: {said}"))
+}
+
+/// Builds and runs an example of capture-user; returns what it prints.
+pub(super) fn run_example(name: &str) -> Result<String> {
     let mut cargo: Command = setup::clean_cargo();
     cargo.current_dir(build::workspace());
     cargo.args(["run", "--quiet", "--release", "--package", "capture-user"]);
-    cargo.args(["--example", "program_cost"]);
-    let said = command::run(&mut cargo, b"")?;
-    serde_json::from_str(&said).with_context(|| format!("not what program_cost prints: {said}"))
+    cargo.args(["--example", name]);
+    command::run(&mut cargo, b"")
 }
 
 /// A Markdown table.
