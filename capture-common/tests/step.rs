@@ -2,8 +2,8 @@
 //! by frame, in `capture-user`.
 
 use capture_common::{
-    class::{Class, Classes},
-    flow::{Conversation, Segment, Side, tcp_flags::*},
+    class::Class,
+    flow::{Conversation, Seen, Segment, Side, Sight, tcp_flags::*},
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -29,8 +29,10 @@ impl Tap {
         self.now += MILLISECOND;
         let segment =
             Segment { sequence, acknowledgment, length, window, flags, ..Segment::default() };
-        let classes = self.conversation.observe(side, INTERFACE, &segment, self.now);
-        classes.unwrap_or(Classes::NONE).iter().collect()
+        let sight = Sight { now: self.now, ifindex: INTERFACE, frames: 1, ..Sight::default() };
+        let mut seen = Seen::default();
+        self.conversation.observe(side, &segment, &sight, &mut seen);
+        seen.classes.iter().collect()
     }
 }
 
