@@ -1,7 +1,8 @@
 //! Why the parser stopped before the end of what it knows.
 
-/// Why a frame was not parsed to its transport header, in a tunnel to the innermost one. The discriminants index the counters and
-/// are ABI; the labels are the values of the Prometheus label `reason`.
+/// Why a frame was not parsed to its transport header, in a tunnel to the innermost one. The
+/// discriminants index the counters and are ABI; the labels are the values of the Prometheus label
+/// `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
@@ -61,8 +62,8 @@ pub enum Reason {
     TruncatedGre = 26,
     /// A GRE version other than 0 (PPTP has 1), or the source routing of RFC 1701.
     BadGreHeader = 27,
-    /// ERSPAN: a mirrored frame in GRE, which is not traffic of this place.
-    Erspan = 28,
+    /// Ends within an ERSPAN header.
+    TruncatedErspan = 28,
     /// Ends within a VXLAN header.
     TruncatedVxlan = 29,
     /// UDP to the port of VXLAN, but not marked as having a network identifier.
@@ -71,17 +72,26 @@ pub enum Reason {
     TruncatedGeneve = 31,
     /// UDP to the port of GENEVE, but of another version.
     BadGeneveHeader = 32,
-    /// GRE or GENEVE with neither IP nor Ethernet in it, or with a control message.
+    /// GRE or GENEVE with neither IP nor Ethernet in it, or with a control message, or ERSPAN that
+    /// mirrors something else than Ethernet.
     TunnelNotIp = 33,
-    /// The first fragment of a tunnel's packet: what it carries is not whole.
+    /// The first fragment of a tunnel's packet, or any of an 802.11 frame in a tunnel: what it
+    /// carries is not whole.
     FragmentedTunnel = 34,
     /// More tunnels in one another than the parser follows.
     TooManyTunnels = 35,
+    /// ERSPAN of another version than those of types II and III.
+    BadErspanHeader = 36,
+    /// Ends within an 802.11 header, or within LLC and SNAP behind it.
+    TruncatedWlan = 37,
+    /// An 802.11 frame in a tunnel that is management, control or without data, is encrypted or
+    /// aggregated, or has no SNAP with an EtherType.
+    WlanNotIp = 38,
 }
 
 impl Reason {
     /// How many there are.
-    pub const COUNT: usize = 36;
+    pub const COUNT: usize = 39;
     /// All, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::TruncatedEthernet,
@@ -112,7 +122,7 @@ impl Reason {
         Self::BadQuote,
         Self::TruncatedGre,
         Self::BadGreHeader,
-        Self::Erspan,
+        Self::TruncatedErspan,
         Self::TruncatedVxlan,
         Self::BadVxlanHeader,
         Self::TruncatedGeneve,
@@ -120,6 +130,9 @@ impl Reason {
         Self::TunnelNotIp,
         Self::FragmentedTunnel,
         Self::TooManyTunnels,
+        Self::BadErspanHeader,
+        Self::TruncatedWlan,
+        Self::WlanNotIp,
     ];
 
     /// The value of the Prometheus label `reason`.
@@ -154,7 +167,7 @@ impl Reason {
             Self::BadQuote => "bad_quote",
             Self::TruncatedGre => "truncated_gre",
             Self::BadGreHeader => "bad_gre_header",
-            Self::Erspan => "erspan",
+            Self::TruncatedErspan => "truncated_erspan",
             Self::TruncatedVxlan => "truncated_vxlan",
             Self::BadVxlanHeader => "bad_vxlan_header",
             Self::TruncatedGeneve => "truncated_geneve",
@@ -162,6 +175,9 @@ impl Reason {
             Self::TunnelNotIp => "tunnel_not_ip",
             Self::FragmentedTunnel => "fragmented_tunnel",
             Self::TooManyTunnels => "too_many_tunnels",
+            Self::BadErspanHeader => "bad_erspan_header",
+            Self::TruncatedWlan => "truncated_wlan",
+            Self::WlanNotIp => "wlan_not_ip",
         }
     }
 }

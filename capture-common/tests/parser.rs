@@ -9,6 +9,8 @@ use etherparse::SlicedPacket;
 use frames::{TCP, frame, network, same_transport};
 use proptest::{collection::vec, prelude::*};
 
+const TCP: u8 = 6;
+
 fn parsed(frame: &[u8]) -> (Packet, Result<(), Reason>) {
     let mut packet = Packet::default();
     let result = parse(frame, frame.len() as u32, &mut packet);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
 mod frames;
+mod only_in_gre;
 mod tunnel_frames;
 
 use capture_common::{
@@ -14,7 +15,7 @@ use etherparse::SlicedPacket;
 use frames::{frame, network, same_transport};
 use proptest::{collection::vec, prelude::*};
 use tunnel_frames::{
-    GENEVE, GRE, Kind, Tunnel, Tunnelled, VXLAN, ethernet, ip, tunnel_around, udp,
+    ERSPAN, GENEVE, GRE, Kind, Tunnel, Tunnelled, VXLAN, ethernet, gre, ip, tunnel_around, udp,
 };
 
 const TCP: u8 = 6;
@@ -203,11 +204,14 @@ fn gre_that_is_not_followed_has_its_reason() {
     }
     // PPTP: RFC 2637, section 4.1.
     assert_eq!(result(&with([0x30, 1, 0x88, 0x0b], &inner)), Err(Reason::BadGreHeader));
-    assert_eq!(result(&with([0x10, 0, 0x88, 0xbe], &inner)), Err(Reason::Erspan));
-    assert_eq!(result(&with([0x10, 0, 0x22, 0xeb], &inner)), Err(Reason::Erspan));
     assert_eq!(result(&with([0, 0, 0x20, 1], &inner)), Err(Reason::TunnelNotIp));
     // Says IPv6, holds IPv4.
     assert_eq!(result(&with([0, 0, 0x86, 0xdd], &inner)), Err(Reason::BadIpv6Header));
+}
+
+/// A mirrored frame behind a header of ERSPAN.
+fn mirrored(protocol: u16, header: &[u8], frame: &[u8]) -> Vec<u8> {
+    v4(GRE, &[&gre(protocol, false, None, true), header, frame].concat())
 }
 
 #[test]
@@ -296,9 +300,20 @@ fn both_directions_in_a_tunnel_have_one_key_and_other_tunnels_have_others() {
     assert_eq!(key(&keyed(1, &there)), key(&keyed(1, &back)));
     assert_eq!(key(&vxlan(1, &there)), key(&vxlan(1, &back)));
     assert_eq!(key(&v4(4, &there)), key(&v4(4, &back)));
-    let all =
-        [keyed(1, &there), keyed(2, &there), vxlan(1, &there), vxlan(2, &there), v4(4, &there)]
-            .map(|frame| key(&frame));
+    let span = |session: u8, packet: &[u8]| {
+        mirrored(ERSPAN, &[0x10, 0, 0, session, 0, 0, 0, 0], &ethernet(0x0800, packet))
+    };
+    assert_eq!(key(&span(1, &there)), key(&span(1, &back)));
+    let all = [
+        keyed(1, &there),
+        keyed(2, &there),
+        vxlan(1, &there),
+        vxlan(2, &there),
+        v4(4, &there),
+        span(1, &there),
+        span(2, &there),
+    ]
+    .map(|frame| key(&frame));
     for (number, one) in all.iter().enumerate() {
         assert!(!all[..number].contains(one), "{one:?}");
     }

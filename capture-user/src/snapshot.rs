@@ -55,6 +55,12 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// A map could not be read; the text says which and why.
     fn interfaces(&self) -> Result<Vec<InterfaceSnapshot>, String>;
 
+    /// Most entries that the flow table holds.
+    ///
+    /// # Errors
+    /// The kernel did not tell; the text says why.
+    fn flows_limit(&self) -> Result<u64, String>;
+
     /// Entries in the flow table.
     ///
     /// # Errors

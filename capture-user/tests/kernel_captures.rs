@@ -25,11 +25,8 @@ use crate::{
 
 const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/captures");
 
-/// Files with tunnels that the programs do not follow: only the columns of the TCP outside hold.
-const NOT_FOLLOWED: [&str; 2] = ["erspan-gre.pcap", "gre-aruba.pcap"];
-
-/// Columns that count all of TCP.
-const ALL: [&str; 18] = [
+/// Columns that count TCP, inside of tunnels and outside.
+const COLUMNS: [&str; 18] = [
     "tcp",
     "plain",
     "fast_retransmission",
@@ -47,18 +44,6 @@ const ALL: [&str; 18] = [
     "fin_retx",
     "rst",
     "lost_segment",
-    "frames",
-];
-
-/// Columns that leave TCP inside tunnels out.
-const OUTER: [&str; 8] = [
-    "outer_tcp",
-    "outer_plain",
-    "outer_fast_retransmission",
-    "outer_spurious_retransmission",
-    "outer_out_of_order",
-    "outer_duplicate_ack",
-    "outer_rst",
     "frames",
 ];
 
@@ -83,9 +68,7 @@ const RETRANSMISSIONS: [Class; 3] =
 
 /// What is to be found in a file.
 fn expected(row: &Row) -> Counts {
-    let is_outer = NOT_FOLLOWED.contains(&row.file.as_str());
-    let columns = if is_outer { &OUTER[..] } else { &ALL };
-    let mut counts = row.counts(columns);
+    let mut counts = row.counts(&COLUMNS);
     for column in DIFFERENT.iter().filter(|(file, _)| *file == row.file).flat_map(|(_, all)| *all) {
         let tsharks = counts.insert((*column).to_owned(), 0);
         assert!(tsharks.is_some_and(|count| count > 0), "{}: no difference in {column}", row.file);
@@ -126,9 +109,8 @@ fn found(counters: &Counters, segments: &[(Option<Packet>, Classes)]) -> Counts 
         ("rst", count(Class::Reset)),
         ("lost_segment", count(Class::LostSegment)),
     ];
-    let outer = numbers.map(|(name, count)| (format!("outer_{name}"), count));
     let numbers = numbers.map(|(name, count)| (name.to_owned(), count));
-    numbers.into_iter().chain(outer).chain(errors(counters)).collect()
+    numbers.into_iter().chain(errors(counters)).collect()
 }
 
 /// The ICMP and ICMPv6 errors that occurred.

@@ -113,6 +113,35 @@ fn gre(start: [u8; 4], inner: &[u8]) -> Vec<u8> {
     [&start[..], &[1, 2, 3, 4].repeat(fields), inner].concat()
 }
 
+/// Mirrored frames of all types, one of them cut by the mirror, and 802.11.
+fn only_in_gre(packet: &[u8]) -> Vec<Vec<u8>> {
+    let frame = &ethernet(0x0800, packet)[..];
+    let two = |flag| [&[0x10, 9, flag, 3, 0, 0, 0, 7][..], frame].concat();
+    let three = |last: u8, between: &[u8]| {
+        [&[0x20, 9, 0, 3, 0, 0, 0, 0, 0, 0, 0x80, last][..], between, frame].concat()
+    };
+    let wlan = |control: [u8; 2], between: &[u8]| {
+        let llc = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+        [&control[..], &[0; 22], between, &llc, packet].concat()
+    };
+    let v4 = |start, payload: &[u8]| ethernet(0x0800, &ipv4(47, 0, 0, &gre(start, payload)));
+    let aruba = |payload: &[u8]| v4([0, 0, 0x82, 0], payload);
+    vec![
+        v4([0, 0, 0x88, 0xbe], frame),
+        v4([0x10, 0, 0x88, 0xbe], &two(0)),
+        v4([0x10, 0, 0x88, 0xbe], &two(4)[..60]),
+        v4([0x10, 0, 0x88, 0xbe], frame),
+        v4([0x10, 0, 0x22, 0xeb], &three(0, &[])),
+        v4([0x10, 0, 0x22, 0xeb], &three(1, &[0; 8])),
+        aruba(&wlan([0x08, 1], &[])),
+        aruba(&wlan([0x88, 2], &[0; 2])),
+        aruba(&wlan([0x88, 0x83], &[0; 12])),
+        aruba(&wlan([0xc8, 1], &[0; 2])),
+        aruba(&wlan([0x88, 1], &[0x80, 0])),
+        aruba(&wlan([0x88, 5], &[0; 2])),
+    ]
+}
+
 /// Tunnels of all kinds, in one another, and some that are not followed.
 fn tunnels() -> Vec<Vec<u8>> {
     let v4_tcp = ipv4(6, 0, 0, &tcp());
@@ -134,7 +163,6 @@ fn tunnels() -> Vec<Vec<u8>> {
         v6(47, &gre([0x20, 0, 0x86, 0xdd], &v6_tcp)),
         v4(47, &gre([0x90, 0, 0x65, 0x58], &tagged(2, 0x0800, &error))),
         v4(47, &gre([0, 0, 0x88, 0x47], &[&labels, &v6_tcp[..]].concat())),
-        v4(47, &gre([0x10, 0, 0x88, 0xbe], &ethernet(0x0800, &v4_tcp))),
         v4(47, &gre([0x30, 1, 0x88, 0x0b], &v4_tcp)),
         v4(47, &gre([0, 0, 0x20, 1], &[0; 16])),
         v4(17, &in_vxlan),
@@ -204,6 +232,7 @@ fn corpus() -> Vec<Vec<u8>> {
     ]
     .into_iter()
     .chain(tunnels())
+    .chain(only_in_gre(&v4_tcp))
     .collect()
 }
 

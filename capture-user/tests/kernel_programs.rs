@@ -10,6 +10,8 @@ use capture_common::{
         Mode, interface_flags, names, rule_flags,
     },
     class::Class,
+    flow::FlowKey,
+    parse::{Packet, parse},
 };
 use capture_user::{
     config::{Config, compile_filter},
@@ -243,6 +245,38 @@ fn a_syn_again_is_a_retransmission_and_a_reset_a_reset() {
 }
 
 /// For the curious: the time that each program takes for a frame in the cache.
+/// What `capture_flows_evicted_total` is derived from.
+#[test]
+fn conversations_that_are_not_there_any_more_were_evicted() {
+    const CONVERSATIONS: u16 = 5000;
+    let (mut object, tables) = load(InterfaceConfig::default());
+    let syn = |port: u16| {
+        let mut frame = tcp(2, 7);
+        frame[34..36].copy_from_slice(&port.to_be_bytes());
+        frame
+    };
+    let mut keys = Vec::new();
+    for port in 1..=CONVERSATIONS {
+        let frame = syn(port);
+        run(&mut object, &frame);
+        let mut packet = Packet::default();
+        parse(&frame[..], frame.len() as u32, &mut packet).unwrap();
+        keys.push(FlowKey::of(&packet).0);
+    }
+    let created = counters(&tables).flows_created;
+    let present = tables.flow_count().unwrap();
+    let found = keys.iter().filter(|key| tables.flow(key).unwrap().is_some()).count() as u64;
+    assert_eq!((created, present), (CONVERSATIONS.into(), found));
+    let limit = tables.flows_limit().unwrap();
+    assert_eq!(limit, u64::from(SETTINGS.flows));
+    assert!((limit / 2..=limit).contains(&present), "{present} of {limit}");
+    // One that was forgotten is new again.
+    run(&mut object, &syn(1));
+    assert_eq!(counters(&tables).flows_created, created + 1);
+    run(&mut object, &syn(1));
+    assert_eq!(counters(&tables).flows_created, created + 1);
+}
+
 #[test]
 fn programs_say_how_long_they_take() {
     let (mut object, _tables) = load(InterfaceConfig::default());

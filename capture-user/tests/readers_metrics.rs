@@ -66,6 +66,10 @@ impl SnapshotSource for Daemon {
         ])
     }
 
+    fn flows_limit(&self) -> Result<u64, String> {
+        Ok(1024)
+    }
+
     fn flows(&self) -> Result<u64, String> {
         Ok(self.scrapes.load(Relaxed))
     }

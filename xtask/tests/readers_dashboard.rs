@@ -71,7 +71,7 @@ fn rows_go_from_the_overview_to_the_details() {
     assert_eq!((dashboard.uid.as_str(), dashboard.schema_version), ("captured", 39));
     let rows: Vec<_> = dashboard.panels.iter().filter(|panel| panel.is_row()).collect();
     let titles: Vec<_> = rows.iter().map(|row| row.title.as_str()).collect();
-    let expected = ["Overview", "Losses", "TCP trouble", "ICMP", "Segments and daemon"];
+    let expected = ["Overview", "Losses", "TCP trouble", "Flows", "ICMP", "Segments and daemon"];
     assert_eq!(titles, expected);
     assert!(rows.is_sorted_by_key(|row| row.grid_pos.y));
     // The first line under the first header is what an engineer on call sees first.

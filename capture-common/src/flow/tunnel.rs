@@ -8,6 +8,8 @@
 //! | 0 | none |
 //! | 1 | IP in IP: IPv4 or IPv6, in IPv4 or IPv6 |
 //! | 2 | GRE without a key |
+//! | 3 | ERSPAN without a session (type I) |
+//! | 0x400 + session | ERSPAN types II and III |
 //! | 0x01000000 + VNI | VXLAN |
 //! | 0x02000000 + VNI | GENEVE |
 //! | 0x03000000 + key, modulo 2³² | GRE with a key |
@@ -21,7 +23,19 @@ pub const IP_IN_IP: u32 = 1;
 /// GRE without a key.
 pub const GRE: u32 = 2;
 
+/// ERSPAN type I, which does not say of which session it is.
+pub const ERSPAN: u32 = 3;
+
+const SESSION_BITS: u16 = 0x03ff;
 const VNI_BITS: u32 = 0x00ff_ffff;
+
+/// Of ERSPAN, by the lower ten bits of `session`, the session of the mirror
+/// (draft-foschiano-erspan-03, section 4). Both directions of what it mirrors have the same.
+#[inline(always)]
+#[must_use]
+pub const fn erspan(session: u16) -> u32 {
+    0x0400 | (session & SESSION_BITS) as u32
+}
 
 /// Of VXLAN, by its network identifier of 24 bits (RFC 7348, section 5).
 #[inline(always)]
@@ -65,8 +79,10 @@ mod tests {
     fn kinds_are_apart() {
         let numbers = [0, 1, 2, 0x8000, VNI_BITS];
         let keys = [0, 1, 2, 0x0100_0001, 0x0a00_0001, u32::from_be_bytes([239, 255, 255, 255])];
-        let all: Vec<u32> = [0, IP_IN_IP, GRE]
+        let sessions = [0, 1, 2, 0x200, SESSION_BITS];
+        let all: Vec<u32> = [0, IP_IN_IP, GRE, ERSPAN]
             .into_iter()
+            .chain(sessions.map(erspan))
             .chain(numbers.map(vxlan))
             .chain(numbers.map(geneve))
             .chain(keys.map(gre_key))
@@ -81,6 +97,12 @@ mod tests {
             prop_assert_eq!(nested(within, one) == nested(within, other), one == other);
             prop_assert_eq!(nested(one, within) == nested(other, within), one == other);
             prop_assert_eq!(nested(0, one), one);
+        }
+
+        /// Beside the session there are other bits in its field.
+        #[test]
+        fn sessions_have_ten_bits(one: u16, other: u16) {
+            prop_assert_eq!(erspan(one) == erspan(other), one % 1024 == other % 1024);
         }
     }
 }

@@ -8,6 +8,8 @@ pub const MAX_VLANS: u8 = 4;
 /// Most MPLS label stack entries that are followed.
 pub const MAX_MPLS_LABELS: usize = 6;
 
+/// No frame is longer, in bytes; a mask for shorter lengths.
+pub(super) const MAX_LENGTH: u32 = 0xffff;
 const ETHERNET_LENGTH: usize = 14;
 pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd;

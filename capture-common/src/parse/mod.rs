@@ -7,12 +7,14 @@
 //! [`parse`] ends at the outermost transport header; where that is of a tunnel, [`parse_inner`] goes
 //! on from there.
 
+mod gre;
 mod icmp;
 mod ip;
 mod link;
 mod packet;
 mod transport;
 mod tunnel;
+mod wlan;
 
 pub use ip::MAX_IPV6_EXTENSIONS;
 pub use link::{MAX_MPLS_LABELS, MAX_VLANS};
@@ -71,39 +73,47 @@ pub fn parse_inner<L: Load + ?Sized>(
     inner: &mut Packet,
 ) -> Result<(), Reason> {
     inner.reset();
-    let mut carrier = Carrier::of(outer, frame_length);
+    let mut carrier = Carrier::of(outer, frame_length, frame_length);
     for _ in 0..MAX_TUNNELS {
-        let end = parse_carried(frame, &carrier, inner)?;
+        let (end, end_on_wire) = parse_carried(frame, &carrier, inner)?;
         if recall(&inner.layers) & layers::TUNNEL == 0 {
             return Ok(());
         }
-        carrier = Carrier::of(inner, end);
+        carrier = Carrier::of(inner, end, end_on_wire);
     }
     Err(Reason::TooManyTunnels)
 }
 
-/// One level of [`parse_inner`]. Returns where the carrier's payload ends.
+/// One level of [`parse_inner`]. Returns where the carrier's payload ends, and where it ended before
+/// it was cut by what mirrors it.
 #[inline(always)]
 fn parse_carried<L: Load + ?Sized>(
     frame: &L,
     carrier: &Carrier,
     inner: &mut Packet,
-) -> Result<u32, Reason> {
+) -> Result<(u32, u32), Reason> {
     let payload = tunnel::open(frame, carrier)?;
     inner.reset();
     inner.tunnel = payload.tunnel;
     inner.network_offset = payload.offset as u16;
     inner.network_end = payload.end;
+    // In fields that only the transport header sets.
+    inner.source_port = payload.ethertype;
+    inner.segment.sequence = payload.end_on_wire;
     // Out of the map again: see recall().
     let start = usize::from(recall(&inner.network_offset));
     let end = recall(&inner.network_end);
+    let ethertype = recall(&inner.source_port);
+    let end_on_wire = recall(&inner.segment.sequence);
+    inner.source_port = 0;
+    inner.segment.sequence = 0;
     let within = Within { frame, end };
-    match payload.ethertype {
+    match ethertype {
         tunnel::ETHERNET => link::parse(&within, start, inner)?,
         ethertype => link::payload(&within, ethertype, start, inner)?,
     }
-    above_link(&within, end, inner)?;
-    Ok(end)
+    above_link(&within, end_on_wire, inner)?;
+    Ok((end, end_on_wire))
 }
 
 /// What lies above the link layer, which was parsed whole.

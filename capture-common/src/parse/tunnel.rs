@@ -2,7 +2,7 @@
 //! lies between their header and the packet in them.
 
 use super::{
-    Load, Packet, be16, layers, link, recall,
+    Load, Packet, be16, gre, layers, link, recall,
     transport::{GRE, IP_IN_IP, IPV6_IN_IP},
 };
 use crate::{flow::tunnel, reason::Reason};
@@ -12,8 +12,6 @@ pub const MAX_TUNNELS: usize = 2;
 
 /// Transparent Ethernet bridging: an Ethernet frame without its frame check sequence (RFC 1701).
 pub(super) const ETHERNET: u16 = 0x6558;
-const ERSPAN: u16 = 0x88be;
-const ERSPAN_III: u16 = 0x22eb;
 
 /// RFC 7348, section 8.
 const VXLAN_PORT: u16 = 4789;
@@ -54,19 +52,23 @@ pub(super) struct Carrier {
     offset: usize,
     /// Bytes from the start of the frame to the end of the packet.
     end: u32,
+    /// The same before it was cut by what mirrors it; otherwise equal to `end`.
+    end_on_wire: u32,
     tunnel: u32,
 }
 
 impl Carrier {
     /// Through memory: the verifier needs not know how the packet was parsed.
     #[inline(always)]
-    pub(super) fn of(packet: &Packet, end: u32) -> Self {
+    pub(super) fn of(packet: &Packet, end: u32, end_on_wire: u32) -> Self {
+        let stated = recall(&packet.network_end);
         Self {
             protocol: recall(&packet.protocol),
             is_fragment: recall(&packet.layers) & layers::FRAGMENT != 0,
             destination_port: recall(&packet.destination_port),
             offset: usize::from(recall(&packet.transport_offset)),
-            end: end.min(recall(&packet.network_end)),
+            end: end.min(stated),
+            end_on_wire: end_on_wire.min(stated),
             tunnel: recall(&packet.tunnel),
         }
     }
@@ -80,8 +82,23 @@ pub(super) struct Payload {
     pub offset: usize,
     /// Bytes from the start of the frame.
     pub end: u32,
+    /// No less than `end`; more if it was cut by what mirrors it.
+    pub end_on_wire: u32,
     /// Identifier of the tunnel.
     pub tunnel: u32,
+}
+
+/// What the header of a tunnel says.
+pub(super) struct Opened {
+    /// Of what it carries.
+    pub ethertype: u16,
+    /// Where that starts: bytes from the start of the frame.
+    pub offset: usize,
+    /// Identifier of the tunnel, without those around it.
+    pub id: u32,
+    /// 0; or [`link::MAX_LENGTH`] if what it carries was cut by what mirrors it, by nobody knows how
+    /// much.
+    pub cut: u32,
 }
 
 /// Reads the header of the tunnel.
@@ -90,14 +107,15 @@ pub(super) fn open<L: Load + ?Sized>(frame: &L, carrier: &Carrier) -> Result<Pay
     if carrier.is_fragment {
         return Err(Reason::FragmentedTunnel);
     }
-    let (offset, mut end) = (carrier.offset, carrier.end);
-    let ip = |ethertype| Ok((ethertype, offset, tunnel::IP_IN_IP));
-    let (ethertype, offset, id) = match carrier.protocol {
+    let (offset, mut end, mut end_on_wire) = (carrier.offset, carrier.end, carrier.end_on_wire);
+    let ip = |ethertype| Ok(Opened { ethertype, offset, id: tunnel::IP_IN_IP, cut: 0 });
+    let opened = match carrier.protocol {
         IP_IN_IP => ip(link::ETHERTYPE_IPV4),
         IPV6_IN_IP => ip(link::ETHERTYPE_IPV6),
-        GRE => gre(&Within { frame, end }, offset),
+        GRE => gre::open(&Within { frame, end }, offset),
         _ => {
-            end = end.min(datagram_end(frame, offset)?);
+            let datagram_end = datagram_end(frame, offset)?;
+            (end, end_on_wire) = (end.min(datagram_end), end_on_wire.min(datagram_end));
             let within = Within { frame, end };
             match carrier.destination_port {
                 VXLAN_PORT => vxlan(&within, offset + UDP_LENGTH),
@@ -105,7 +123,9 @@ pub(super) fn open<L: Load + ?Sized>(frame: &L, carrier: &Carrier) -> Result<Pay
             }
         }
     }?;
-    Ok(Payload { ethertype, offset, end, tunnel: tunnel::nested(carrier.tunnel, id) })
+    let Opened { ethertype, offset, id, cut } = opened;
+    let tunnel = tunnel::nested(carrier.tunnel, id);
+    Ok(Payload { ethertype, offset, end, end_on_wire: end_on_wire | cut, tunnel })
 }
 
 /// Where the length field of a UDP header says that the datagram ends. 0 says nothing (RFC 2675,
@@ -118,45 +138,9 @@ fn datagram_end<L: Load + ?Sized>(frame: &L, offset: usize) -> Result<u32, Reaso
     }
 }
 
-/// An EtherType, where what it announces starts, and the identifier of the tunnel.
-type Opened = Result<(u16, usize, u32), Reason>;
-
-/// GRE (RFC 2784) with key and sequence number (RFC 2890).
-#[inline(always)]
-fn gre<L: Load + ?Sized>(frame: &L, offset: usize) -> Opened {
-    const CHECKSUM: u16 = 0x8000;
-    const KEY: u16 = 0x2000;
-    const SEQUENCE: u16 = 0x1000;
-    /// RFC 2784, section 2.2: of the bits that only RFC 1701 knew, a receiver that does not know
-    /// it must refuse bits 1, 4 and 5 (bits 2 and 3 are those of RFC 2890).
-    const ROUTING: u16 = 0x4c00;
-    const VERSION: u16 = 0x0007;
-
-    let header: [u8; 4] = frame.load(offset).ok_or(Reason::TruncatedGre)?;
-    let flags = be16([header[0], header[1]]);
-    if flags & (ROUTING | VERSION) != 0 {
-        return Err(Reason::BadGreHeader);
-    }
-    let field = |flag| if flags & flag != 0 { 4 } else { 0 };
-    let key_at = offset + 4 + field(CHECKSUM);
-    let end = key_at + field(KEY) + field(SEQUENCE);
-    let _last: [u8; 1] = frame.load(end - 1).ok_or(Reason::TruncatedGre)?;
-    let id = if flags & KEY == 0 {
-        tunnel::GRE
-    } else {
-        let key = frame.load(key_at).ok_or(Reason::TruncatedGre)?;
-        tunnel::gre_key(u32::from_be_bytes(key))
-    };
-    match be16([header[2], header[3]]) {
-        ERSPAN | ERSPAN_III => Err(Reason::Erspan),
-        ethertype if is_followed(ethertype) => Ok((ethertype, end, id)),
-        _ => Err(Reason::TunnelNotIp),
-    }
-}
-
 /// What may lie directly in GRE and GENEVE.
 #[inline(always)]
-const fn is_followed(ethertype: u16) -> bool {
+pub(super) const fn is_followed(ethertype: u16) -> bool {
     matches!(
         ethertype,
         ETHERNET
@@ -175,7 +159,7 @@ const fn vni(bytes: [u8; 4]) -> u32 {
 
 /// VXLAN (RFC 7348, section 5). Other flags than the one that must be set are to be ignored.
 #[inline(always)]
-fn vxlan<L: Load + ?Sized>(frame: &L, offset: usize) -> Opened {
+fn vxlan<L: Load + ?Sized>(frame: &L, offset: usize) -> Result<Opened, Reason> {
     const HAS_VNI: u8 = 0x08;
     const LENGTH: usize = 8;
 
@@ -184,12 +168,12 @@ fn vxlan<L: Load + ?Sized>(frame: &L, offset: usize) -> Opened {
         return Err(Reason::BadVxlanHeader);
     }
     let id = tunnel::vxlan(vni([header[4], header[5], header[6], header[7]]));
-    Ok((ETHERNET, offset + LENGTH, id))
+    Ok(Opened { ethertype: ETHERNET, offset: offset + LENGTH, id, cut: 0 })
 }
 
 /// GENEVE (RFC 8926, section 3.4), whose options are skipped.
 #[inline(always)]
-fn geneve<L: Load + ?Sized>(frame: &L, offset: usize) -> Opened {
+fn geneve<L: Load + ?Sized>(frame: &L, offset: usize) -> Result<Opened, Reason> {
     const LENGTH: usize = 8;
     /// In units of 4 bytes.
     const OPTIONS: u8 = 0x3f;
@@ -206,5 +190,5 @@ fn geneve<L: Load + ?Sized>(frame: &L, offset: usize) -> Opened {
         return Err(Reason::TunnelNotIp);
     }
     let id = tunnel::geneve(vni([header[4], header[5], header[6], header[7]]));
-    Ok((ethertype, end, id))
+    Ok(Opened { ethertype, offset: end, id, cut: 0 })
 }

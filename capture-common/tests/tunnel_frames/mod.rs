@@ -10,14 +10,39 @@ pub const GRE: u8 = 47;
 /// UDP ports.
 pub const VXLAN: u16 = 4789;
 pub const GENEVE: u16 = 6081;
+/// What GRE says that it carries.
+pub const ERSPAN: u16 = 0x88be;
+pub const ERSPAN_III: u16 = 0x22eb;
+pub const ARUBA: u16 = 0x8200;
 
 /// Outer headers, of which all but the link layer's are left to [`Tunnel::around`].
 #[derive(Clone, Debug)]
 pub enum Kind {
     IpInIp,
-    Gre { has_checksum: bool, key: Option<u32>, has_sequence: bool },
-    Vxlan { vni: u32 },
-    Geneve { vni: u32, options: usize },
+    Gre {
+        has_checksum: bool,
+        key: Option<u32>,
+        has_sequence: bool,
+    },
+    Vxlan {
+        vni: u32,
+    },
+    Geneve {
+        vni: u32,
+        options: usize,
+    },
+    /// Types I to III; the last byte of the header holds the bit that announces a subheader.
+    Erspan {
+        version: u8,
+        session: u16,
+        has_subheader: bool,
+    },
+    /// 802.11 in GRE: data, with a fourth address, QoS control and HT control.
+    Wlan {
+        has_fourth: bool,
+        has_qos: bool,
+        has_ht: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -98,32 +123,82 @@ const fn ethertype(version: u8) -> u16 {
     if version == 4 { 0x0800 } else { 0x86dd }
 }
 
+pub fn gre(protocol: u16, has_checksum: bool, key: Option<u32>, has_sequence: bool) -> Vec<u8> {
+    let flags =
+        u8::from(has_checksum) << 7 | u8::from(key.is_some()) << 5 | u8::from(has_sequence) << 4;
+    let mut header = vec![flags, 0];
+    header.extend(protocol.to_be_bytes());
+    header.extend([0xab; 4].iter().filter(|_| has_checksum));
+    header.extend(key.map(u32::to_be_bytes).into_iter().flatten());
+    header.extend([0xcd; 4].iter().filter(|_| has_sequence));
+    header
+}
+
+/// Of type II or III.
+fn erspan(version: u8, session: u16, has_subheader: bool) -> Vec<u8> {
+    // VLAN 291, class of service 5; not truncated.
+    let [high, low] = (5 << 13 | session).to_be_bytes();
+    let mut header = vec![(version - 1) << 4 | 1, 0x23, high, low, 0xaa, 0xaa, 0xaa, 0xaa];
+    if version == 3 {
+        // Everything but the frame type.
+        header.extend([0xaa, 0xaa, 0x83, 0xfe | u8::from(has_subheader)]);
+        header.extend([0xbb; 8].iter().filter(|_| has_subheader));
+    }
+    header
+}
+
+fn wlan(carried: u16, has_fourth: bool, has_qos: bool, has_ht: bool) -> Vec<u8> {
+    let kind = 0x08 | u8::from(has_qos) << 7;
+    // What else is set: a retry, power management, more data.
+    let flags = if has_fourth { 3 } else { 2 } | 0x38 | u8::from(has_ht) << 7;
+    let mut header = vec![kind, flags, 0xff, 0xff];
+    // Three addresses, and fragment 0.
+    header.extend([0xcc; 18]);
+    header.extend([0xf0, 0xff]);
+    header.extend([0xdd; 6].iter().filter(|_| has_fourth));
+    header.extend([0x7f, 0xff].iter().filter(|_| has_qos));
+    // Without QoS the bit means something else (802.11, section 9.2.4.1.10).
+    header.extend([0xee; 4].iter().filter(|_| has_qos && has_ht));
+    header.extend([0xaa, 0xaa, 3, 0, 0, 0]);
+    header.extend(carried.to_be_bytes());
+    header
+}
+
 impl Tunnel {
-    /// The tunnel's own header, and what a cut in it is called.
-    fn header(&self, carried: u16) -> (Vec<u8>, Reason) {
+    /// The tunnel's own headers, and what cuts in them are called.
+    fn headers(&self, carried: u16) -> Vec<(Vec<u8>, Reason)> {
+        let [high, low] = carried.to_be_bytes();
         match self.kind {
-            Kind::IpInIp => (Vec::new(), Reason::TruncatedIpv4),
+            Kind::IpInIp => Vec::new(),
             Kind::Gre { has_checksum, key, has_sequence } => {
-                let flags = u8::from(has_checksum) << 7
-                    | u8::from(key.is_some()) << 5
-                    | u8::from(has_sequence) << 4;
-                let mut header = vec![flags, 0];
-                header.extend(carried.to_be_bytes());
-                header.extend([0xab; 4].iter().filter(|_| has_checksum));
-                header.extend(key.map(u32::to_be_bytes).into_iter().flatten());
-                header.extend([0xcd; 4].iter().filter(|_| has_sequence));
-                (header, Reason::TruncatedGre)
+                vec![(gre(carried, has_checksum, key, has_sequence), Reason::TruncatedGre)]
             }
             Kind::Vxlan { vni } => {
                 let header = [[8, 0, 0, 0], (vni << 8).to_be_bytes()].concat();
-                (header, Reason::TruncatedVxlan)
+                vec![(header, Reason::TruncatedVxlan)]
             }
             Kind::Geneve { vni, options } => {
-                let [high, low] = carried.to_be_bytes();
                 let mut header = vec![options as u8, 0, high, low];
                 header.extend((vni << 8).to_be_bytes());
                 header.resize(8 + 4 * options, 0x77);
-                (header, Reason::TruncatedGeneve)
+                vec![(header, Reason::TruncatedGeneve)]
+            }
+            Kind::Erspan { version: 1, .. } => {
+                vec![(gre(ERSPAN, false, None, false), Reason::TruncatedGre)]
+            }
+            Kind::Erspan { version, session, has_subheader } => {
+                let protocol = if version == 2 { ERSPAN } else { ERSPAN_III };
+                vec![
+                    (gre(protocol, false, None, true), Reason::TruncatedGre),
+                    (erspan(version, session, has_subheader), Reason::TruncatedErspan),
+                ]
+            }
+            Kind::Wlan { has_fourth, has_qos, has_ht } => {
+                let header = wlan(carried, has_fourth, has_qos, has_ht);
+                vec![
+                    (gre(ARUBA, false, None, false), Reason::TruncatedGre),
+                    (header, Reason::TruncatedWlan),
+                ]
             }
         }
     }
@@ -131,18 +206,20 @@ impl Tunnel {
     pub fn id(&self) -> u32 {
         match self.kind {
             Kind::IpInIp => tunnel::IP_IN_IP,
-            Kind::Gre { key: None, .. } => tunnel::GRE,
+            Kind::Gre { key: None, .. } | Kind::Wlan { .. } => tunnel::GRE,
             Kind::Gre { key: Some(key), .. } => tunnel::gre_key(key),
             Kind::Vxlan { vni } => tunnel::vxlan(vni),
             Kind::Geneve { vni, .. } => tunnel::geneve(vni),
+            Kind::Erspan { version: 1, .. } => tunnel::ERSPAN,
+            Kind::Erspan { session, .. } => tunnel::erspan(session),
         }
     }
 
     /// Does it carry Ethernet, rather than IP directly?
     fn carries_ethernet(&self) -> bool {
         match self.kind {
-            Kind::IpInIp => false,
-            Kind::Vxlan { .. } => true,
+            Kind::IpInIp | Kind::Wlan { .. } => false,
+            Kind::Vxlan { .. } | Kind::Erspan { .. } => true,
             Kind::Gre { .. } | Kind::Geneve { .. } => self.has_ethernet,
         }
     }
@@ -152,11 +229,12 @@ impl Tunnel {
         let version = inner.bytes[link] >> 4;
         let (stripped, carried) =
             if self.carries_ethernet() { (0, 0x6558) } else { (link, ethertype(version)) };
-        let (header, cut) = self.header(carried);
+        let headers = self.headers(carried);
+        let header: Vec<u8> = headers.iter().flat_map(|(header, _)| header.clone()).collect();
         let payload = [&header, &inner.bytes[stripped..]].concat();
         let (protocol, payload) = match self.kind {
             Kind::IpInIp => (if version == 4 { 4 } else { 41 }, payload),
-            Kind::Gre { .. } => (GRE, payload),
+            Kind::Gre { .. } | Kind::Erspan { .. } | Kind::Wlan { .. } => (GRE, payload),
             Kind::Vxlan { .. } => (UDP, udp(VXLAN, &payload)),
             Kind::Geneve { .. } => (UDP, udp(GENEVE, &payload)),
         };
@@ -167,7 +245,12 @@ impl Tunnel {
         let behind_udp = start + if protocol == UDP { 8 } else { 0 };
         let offset = behind_udp + header.len();
         let mut parts = vec![(14, Reason::TruncatedEthernet), (start, short)];
-        parts.extend([(behind_udp, Reason::TruncatedUdp), (offset, cut)]);
+        parts.push((behind_udp, Reason::TruncatedUdp));
+        let mut end = behind_udp;
+        parts.extend(headers.iter().map(|(header, cut)| {
+            end += header.len();
+            (end, *cut)
+        }));
         let carried_parts = inner.parts.iter().filter(|part| part.0 > stripped);
         parts.extend(carried_parts.map(|(end, reason)| (offset + end - stripped, *reason)));
         Tunnelled {
@@ -191,6 +274,14 @@ pub fn tunnel_around() -> impl Strategy<Value = Tunnel> {
         gre,
         vni().prop_map(|vni| Kind::Vxlan { vni }),
         (vni(), 0_usize..64).prop_map(|(vni, options)| Kind::Geneve { vni, options }),
+        (1_u8..=3, 0_u16..1024, any::<bool>()).prop_map(|(version, session, has_subheader)| {
+            Kind::Erspan { version, session, has_subheader }
+        }),
+        any::<[bool; 3]>().prop_map(|[has_fourth, has_qos, has_ht]| Kind::Wlan {
+            has_fourth,
+            has_qos,
+            has_ht
+        }),
     ];
     (kind, prop_oneof![Just(4), Just(6)], any::<bool>())
         .prop_map(|(kind, version, has_ethernet)| Tunnel { kind, version, has_ethernet })

@@ -116,6 +116,10 @@ impl SnapshotSource for Shared {
             .collect()
     }
 
+    fn flows_limit(&self) -> Result<u64, String> {
+        self.tables().flows_limit().map_err(|error| crate::chain(&error))
+    }
+
     fn flows(&self) -> Result<u64, String> {
         self.tables().flow_count().map_err(|error| crate::chain(&error))
     }

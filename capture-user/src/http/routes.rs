@@ -141,6 +141,10 @@ mod tests {
             Ok(Vec::new())
         }
 
+        fn flows_limit(&self) -> Result<u64, String> {
+            Ok(1024)
+        }
+
         fn flows(&self) -> Result<u64, String> {
             Ok(0)
         }

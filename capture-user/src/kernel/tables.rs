@@ -214,8 +214,17 @@ impl Tables {
     }
 
     fn flow_capacity(&self) -> u64 {
+        self.flows_limit().unwrap_or(u64::MAX)
+    }
+
+    /// How many conversations the flow table holds at most.
+    ///
+    /// # Errors
+    /// The kernel did not tell.
+    pub fn flows_limit(&self) -> Result<u64, TableError> {
         use aya::maps::IterableMap as _;
-        self.flows.map().info().map_or(u64::MAX, |info| u64::from(info.max_entries()))
+        let info = self.flows.map().info().map_err(TableError::read(names::FLOWS))?;
+        Ok(info.max_entries().into())
     }
 
     /// Sets all counters of a slot to zero; for an interface that takes over a slot.

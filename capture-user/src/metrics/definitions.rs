@@ -76,6 +76,9 @@ definitions! {
     TCP_RETRANSMISSIONS: Counter "capture_tcp_retransmissions_total"
         ["interface", "direction", "ip_version", "class"]
         "TCP segments sent again, by what they are.";
+    TCP_RETRANSMISSIONS_BY_SIDE: Counter "capture_tcp_retransmissions_by_side_total"
+        ["interface", "direction", "ip_version", "side"]
+        "TCP segments sent again, by the side of this machine on which they had been lost.";
     TCP_OUT_OF_ORDER: Counter "capture_tcp_out_of_order_total"
         ["interface", "direction", "ip_version"]
         "TCP segments that arrived after a later one, too soon to be retransmissions.";
@@ -96,8 +99,16 @@ definitions! {
     ICMP_MESSAGES: Counter "capture_icmp_messages_total"
         ["interface", "direction", "ip_version", "type", "code"]
         "ICMP (ip_version 4) and ICMPv6 (6) messages; type and code \"other\" for unassigned ones.";
+    FLOWS_CREATED: Counter "capture_flows_created_total" ["interface", "direction"]
+        "TCP conversations that were new to the flow table.";
+    SYNS_LEFT_UNKNOWN: Counter "capture_syns_left_unknown_total" ["interface", "direction"]
+        "SYNs and SYN-ACKs that left while their conversation was not in the flow table.";
     FLOWS: Gauge "capture_flows" []
         "TCP conversations in the flow table.";
+    FLOWS_LIMIT: Gauge "capture_flows_limit" []
+        "Most TCP conversations that the flow table holds.";
+    FLOWS_EVICTED: Counter "capture_flows_evicted_total" []
+        "TCP conversations that left the flow table for newer ones.";
     SEGMENTS: Gauge "capture_segments" []
         "Published segments on disk.";
     SEGMENT_BYTES: Gauge "capture_segment_bytes" []

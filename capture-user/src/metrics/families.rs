@@ -2,7 +2,7 @@
 
 use capture_common::{
     abi::{Counters, Direction, KernelLoss, Mode},
-    class::Class,
+    class::{Class, LossSide},
     icmp,
     reason::Reason,
 };
@@ -22,6 +22,7 @@ pub(super) fn of(scrape: &Scrape) -> Vec<MetricFamily> {
     families.extend(frames(scrape));
     families.extend(tcp(scrape));
     families.extend([unparsed(scrape), icmp_messages(scrape)]);
+    families.extend(flows(scrape));
     families.extend(daemon(scrape));
     families
 }
@@ -159,7 +160,7 @@ fn unparsed(scrape: &Scrape) -> MetricFamily {
     family.build()
 }
 
-fn tcp(scrape: &Scrape) -> [MetricFamily; 7] {
+fn tcp(scrape: &Scrape) -> [MetricFamily; 8] {
     let by_class = |definition, class: Class| {
         let mut family = Family::new(definition);
         for view in views(scrape) {
@@ -171,6 +172,7 @@ fn tcp(scrape: &Scrape) -> [MetricFamily; 7] {
     };
     [
         retransmissions(scrape),
+        retransmissions_by_side(scrape),
         by_class(&d::TCP_OUT_OF_ORDER, Class::OutOfOrder),
         by_class(&d::TCP_DUPLICATE_ACKS, Class::DuplicateAck),
         by_class(&d::TCP_LOST_SEGMENTS, Class::LostSegment),
@@ -192,6 +194,28 @@ fn retransmissions(scrape: &Scrape) -> MetricFamily {
         }
     }
     family.build()
+}
+
+fn retransmissions_by_side(scrape: &Scrape) -> MetricFamily {
+    let mut family = Family::new(&d::TCP_RETRANSMISSIONS_BY_SIDE);
+    for view in views(scrape) {
+        for (version, counts) in IP_VERSIONS.into_iter().zip(&view.counters.tcp_lost) {
+            for (side, segments) in LossSide::ALL.into_iter().zip(counts) {
+                family.count(&[view.interface, view.direction, version, side.label()], *segments);
+            }
+        }
+    }
+    family.build()
+}
+
+fn flows(scrape: &Scrape) -> [MetricFamily; 5] {
+    [
+        by_direction(&d::FLOWS_CREATED, scrape, |view| view.counters.flows_created),
+        by_direction(&d::SYNS_LEFT_UNKNOWN, scrape, |view| view.counters.syns_left_unknown),
+        single(&d::FLOWS, scrape.flows as f64),
+        single(&d::FLOWS_LIMIT, scrape.flows_limit as f64),
+        single(&d::FLOWS_EVICTED, scrape.flows_evicted as f64),
+    ]
 }
 
 fn icmp_messages(scrape: &Scrape) -> MetricFamily {
@@ -235,14 +259,13 @@ fn interface_labels(interface: &InterfaceSnapshot) -> [&str; 4] {
     [&interface.name, mode, interface.attach.label(), copy]
 }
 
-fn daemon(scrape: &Scrape) -> [MetricFamily; 5] {
+fn daemon(scrape: &Scrape) -> [MetricFamily; 4] {
     let segments = &scrape.segments;
     let mut deleted = Family::new(&d::SEGMENTS_DELETED);
     deleted.count(&["bytes"], segments.deleted_by_bytes);
     deleted.count(&["count"], segments.deleted_by_count);
     let oldest = segments.oldest_frame.unwrap_or(0) as f64 / 1e9;
     [
-        single(&d::FLOWS, scrape.flows as f64),
         single(&d::SEGMENTS, segments.count as f64),
         single(&d::SEGMENT_BYTES, segments.bytes as f64),
         deleted.build(),

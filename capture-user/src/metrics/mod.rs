@@ -1,7 +1,7 @@
 //! Prometheus metrics, read from a snapshot of the daemon at each scrape.
 //!
-//! Nothing is kept between scrapes: the counters live in the kernel's maps and in the ledger. A
-//! snapshot that cannot be read fails the whole scrape, since half of the series, or zeros, would
+//! Nothing is kept between scrapes, but for the number of evicted conversations: the counters live in
+//! the kernel's maps and in the ledger. A snapshot that cannot be read fails the whole scrape, since half of the series, or zeros, would
 //! look like a daemon that was restarted. [`DEFINITIONS`] names every metric of the daemon;
 //! `docs/metrics.md` is checked against it.
 
@@ -9,7 +9,7 @@ mod definitions;
 mod families;
 mod scrape;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use prometheus::{
     TextEncoder, core::Collector as _, process_collector::ProcessCollector, proto::MetricFamily,
@@ -41,13 +41,15 @@ pub enum MetricsError {
 pub struct Metrics {
     source: Arc<dyn SnapshotSource>,
     process: ProcessCollector,
+    /// The most evictions from the flow table that a scrape has seen.
+    evicted: AtomicU64,
 }
 
 impl Metrics {
     /// Metrics of what `source` shows, and of the calling process.
     #[must_use]
     pub fn new(source: Arc<dyn SnapshotSource>) -> Self {
-        Self { source, process: ProcessCollector::for_self() }
+        Self { source, process: ProcessCollector::for_self(), evicted: AtomicU64::new(0) }
     }
 
     /// All metrics in the text format. Does system calls: not for an async task.
@@ -59,7 +61,7 @@ impl Metrics {
     }
 
     fn gather(&self) -> Result<Vec<MetricFamily>, MetricsError> {
-        let mut families = families::of(&Scrape::take(self.source.as_ref())?);
+        let mut families = families::of(&Scrape::take(self.source.as_ref(), &self.evicted)?);
         families.extend(self.process.collect());
         // The encoder refuses a family without samples; a daemon without interfaces has some.
         families.retain(|family| !family.get_metric().is_empty());

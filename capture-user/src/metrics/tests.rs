@@ -1,8 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use capture_common::{
     abi::{Counters, Direction, KernelLoss, Mode},
-    class::Class,
+    class::{Class, LossSide},
     icmp,
     reason::Reason,
 };
@@ -19,6 +22,8 @@ struct Fixture {
     ledger: Ledger,
     zero: bool,
     broken: bool,
+    /// Conversations in the table.
+    flows: AtomicU64,
 }
 
 /// Distinct values: the position of the counter plus an offset for the direction.
@@ -71,8 +76,12 @@ impl SnapshotSource for Fixture {
         Ok(vec![first, second])
     }
 
+    fn flows_limit(&self) -> Result<u64, String> {
+        Ok(262_144)
+    }
+
     fn flows(&self) -> Result<u64, String> {
-        Ok(17)
+        Ok(self.flows.load(Relaxed))
     }
 
     fn ledger(&self) -> &Ledger {
@@ -96,7 +105,11 @@ impl SnapshotSource for Fixture {
 
 /// The samples by their text, without those of the process.
 fn samples(fixture: Fixture) -> BTreeMap<String, String> {
-    let text = Metrics::new(Arc::new(fixture)).render().unwrap();
+    samples_of(&Metrics::new(Arc::new(fixture)))
+}
+
+fn samples_of(metrics: &Metrics) -> BTreeMap<String, String> {
+    let text = metrics.render().unwrap();
     text.lines()
         .filter(|line| line.starts_with("capture_"))
         .map(|line| line.rsplit_once(' ').unwrap())
@@ -180,8 +193,55 @@ fn each_tcp_and_icmp_counter_is_in_its_series() {
 }
 
 #[test]
+fn each_count_of_flows_is_in_its_series() {
+    let fixture = Fixture { flows: 17.into(), ..Fixture::default() };
+    let samples = samples(fixture);
+    let on = "interface=\"eth0\",direction";
+    let mut expected = Vec::new();
+    for (direction, offset) in [("ingress", 1000), ("egress", 2000)] {
+        let counters = distinct(offset);
+        for (name, value) in [
+            ("flows_created", counters.flows_created),
+            ("syns_left_unknown", counters.syns_left_unknown),
+        ] {
+            expected.push((format!("capture_{name}_total{{{on}=\"{direction}\"}}"), value));
+        }
+        for (version, sides) in ["4", "6"].into_iter().zip(counters.tcp_lost) {
+            for side in LossSide::ALL {
+                let series = format!(
+                    "capture_tcp_retransmissions_by_side_total{{{on}=\"{direction}\",\
+                     ip_version=\"{version}\",side=\"{}\"}}",
+                    side.label()
+                );
+                expected.push((series, sides[side as usize]));
+            }
+        }
+    }
+    let created = distinct(1000).flows_created + distinct(2000).flows_created;
+    expected.push(("capture_flows_evicted_total".into(), created - 17));
+    for (series, value) in expected {
+        assert_eq!(samples.get(&series), Some(&value.to_string()), "{series}");
+    }
+}
+
+/// A table that looks fuller for a moment has not taken back what it forgot.
+#[test]
+fn evictions_never_decrease() {
+    let fixture = Arc::new(Fixture::default());
+    let metrics = Metrics::new(fixture.clone());
+    let created = distinct(1000).flows_created + distinct(2000).flows_created;
+    // More than were created, too: some were counted twice.
+    for (present, most) in [(created + 1, 0), (created, 0), (90, created - 90), (100, created - 90)]
+    {
+        fixture.flows.store(present, Relaxed);
+        let evicted = samples_of(&metrics)["capture_flows_evicted_total"].clone();
+        assert_eq!(evicted, most.to_string(), "{present} present");
+    }
+}
+
+#[test]
 fn the_daemon_and_its_interfaces_are_described() {
-    let samples = samples(Fixture::default());
+    let samples = samples(Fixture { flows: 17.into(), ..Fixture::default() });
     let version = env!("CARGO_PKG_VERSION");
     for (start, value) in [
         (format!("capture_build_info{{version=\"{version}\","), "1"),
@@ -200,6 +260,7 @@ fn the_daemon_and_its_interfaces_are_described() {
         ("capture_filter_info{interface=\"eth0\",filter=\"tcp and port 80\"}".into(), "1"),
         ("capture_filter_info{interface=\"eth1\",filter=\"\"}".into(), "1"),
         ("capture_flows".into(), "17"),
+        ("capture_flows_limit".into(), "262144"),
         ("capture_segments".into(), "3"),
         ("capture_segment_bytes".into(), "4096"),
         ("capture_segments_deleted_total{reason=\"bytes\"}".into(), "5"),
@@ -216,14 +277,17 @@ fn every_series_exists_with_zero_from_the_start() {
     let zero = samples(Fixture { zero: true, ..Fixture::default() });
     let later = samples(Fixture::default());
     assert!(zero.keys().eq(later.keys()));
-    // Two interfaces and two directions: the frames, the stages, the reasons, the TCP classes and
-    // the ICMP messages; one for the build, two for each interface, six for the daemon.
+    // Two interfaces and two directions: the frames, the stages, the reasons, the TCP classes, the
+    // sides, the flows and the ICMP messages; one for the build, two for each interface, eight for
+    // the daemon.
     let stages = KernelLoss::COUNT + Loss::COUNT;
-    let each = 6 + stages + Reason::COUNT + 2 * (5 + 6) + icmp::COUNT;
-    assert_eq!(zero.len(), 4 * each + 1 + 2 * 2 + 6);
-    let counts = zero.iter().filter(|(series, _)| {
-        series.contains("direction=") || series.as_str() == "capture_oldest_frame_timestamp_seconds"
-    });
+    let tcp = 2 * (5 + 6 + LossSide::COUNT) + 2;
+    let each = 6 + stages + Reason::COUNT + tcp + icmp::COUNT;
+    assert_eq!(zero.len(), 4 * each + 1 + 2 * 2 + 8);
+    let single = ["capture_oldest_frame_timestamp_seconds", "capture_flows_evicted_total"];
+    let counts = zero
+        .iter()
+        .filter(|(series, _)| series.contains("direction=") || single.contains(&series.as_str()));
     for (series, value) in counts {
         assert_eq!(value, "0", "{series}");
     }
@@ -296,7 +360,8 @@ fn the_documentation_has_these_metrics_and_no_others() {
         .into_iter()
         .chain(Loss::ALL.map(Loss::label))
         .chain(Reason::ALL.map(Reason::label))
-        .chain(Class::ALL.into_iter().filter_map(Class::retransmission_label));
+        .chain(Class::ALL.into_iter().filter_map(Class::retransmission_label))
+        .chain(LossSide::ALL.map(LossSide::label));
     for value in values {
         assert!(text.contains(&format!("\n| `{value}` |")), "the value `{value}` is missing");
     }

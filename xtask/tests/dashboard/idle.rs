@@ -29,6 +29,10 @@ impl SnapshotSource for Idle {
         }])
     }
 
+    fn flows_limit(&self) -> Result<u64, String> {
+        Ok(1024)
+    }
+
     fn flows(&self) -> Result<u64, String> {
         Ok(0)
     }
