@@ -20,6 +20,9 @@ const CHUNK: usize = 4096;
 /// The kernel hands out whole buckets. One that does not fit this many is no bucket.
 const MOST: usize = 1 << 24;
 
+/// Keys, and as many values: that of a key has its place.
+pub type Batch<'a, K, V> = (&'a [K], &'a [V]);
+
 /// A walk over a hash map, in the order of its buckets.
 ///
 /// It has its own descriptor of the map, so nobody waits for it but, for the time that one bucket
@@ -57,7 +60,7 @@ impl<K: Pod + Default, V: Pod + Default> Batches<K, V> {
     ///
     /// # Errors
     /// The kernel refused.
-    pub fn next_batch(&mut self) -> Result<Option<(&[K], &[V])>, TableError> {
+    pub fn next_batch(&mut self) -> Result<Option<Batch<'_, K, V>>, TableError> {
         while !self.is_over {
             self.keys.resize(self.chunk, K::default());
             self.values.resize(self.chunk, V::default());

@@ -8,7 +8,7 @@ mod tables;
 mod test_clock;
 
 pub use attach::{AttachError, AttachedInterface, EgressHook};
-pub use batch::Batches;
+pub use batch::{Batch, Batches};
 pub use object::{LoadError, Object, Settings};
 pub use ring::FrameRing;
 pub use tables::{TableError, Tables};
