@@ -9,6 +9,7 @@ use capture_common::{
 
 use super::*;
 use crate::{
+    flows::{FlowList, FlowQuery},
     ledger::{Ledger, Loss},
     snapshot::{Attach, InterfaceSnapshot, SegmentsSnapshot},
 };
@@ -73,6 +74,10 @@ impl SnapshotSource for Fixture {
 
     fn flows(&self) -> Result<u64, String> {
         Ok(17)
+    }
+
+    fn flow_records(&self, _: &FlowQuery) -> Result<FlowList, String> {
+        Ok(FlowList::default())
     }
 
     fn ledger(&self) -> &Ledger {
