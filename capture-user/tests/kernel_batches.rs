@@ -2,7 +2,13 @@
 //! it is asked for alone.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Instant,
+};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::{
@@ -10,7 +16,10 @@ use capture_common::{
     class::Class,
     flow::{Conversation, FlowKey, Trouble, TroubleKey},
 };
-use capture_user::kernel::{Batches, Object, Settings, Tables};
+use capture_user::{
+    flows::{self, FlowFilter, FlowQuery, TimeBase},
+    kernel::{Batches, Object, Settings, Tables},
+};
 
 /// `BPF_PROG_RUN` shows programs the loopback of the namespace unless told otherwise.
 const LOOPBACK: u32 = 1;
@@ -20,7 +29,12 @@ const TROUBLED: u32 = 10;
 /// An LRU map of the kernel's gives away entries before it is full: room enough for all.
 const SETTINGS: Settings = Settings { flows: 1 << 18, ring_bytes: 1 << 16 };
 
-/// A SYN of the client with a number.
+/// Address of the client with a number, as the programs keep it.
+fn address(client: u32) -> [u8; 16] {
+    Ipv4Addr::from(0x0a00_0000 + client).to_ipv6_mapped().octets()
+}
+
+/// A SYN of a client.
 fn syn(client: u32) -> Vec<u8> {
     let mut frame =
         vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0];
@@ -34,16 +48,17 @@ fn syn(client: u32) -> Vec<u8> {
 fn fill() -> (Object, Tables) {
     let (mut object, mut tables) = Object::load(&SETTINGS).unwrap();
     tables.set_interface(LOOPBACK, &InterfaceConfig::default()).unwrap();
-    let program = object.xdp(names::XDP_INGRESS).unwrap();
     for client in 0..FLOWS {
-        let frame = syn(client);
         let times = if client % TROUBLED == 0 { 3 } else { 1 };
-        for _ in 0..times {
-            let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
-            program.test_run(options).unwrap();
-        }
+        (0..times).for_each(|_| send(&mut object, client));
     }
     (object, tables)
+}
+
+fn send(object: &mut Object, client: u32) {
+    let frame = syn(client);
+    let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
+    object.xdp(names::XDP_INGRESS).unwrap().test_run(options).unwrap();
 }
 
 /// All entries; fails if one comes twice.
@@ -76,13 +91,9 @@ fn tens_of_thousands_of_flows_are_read_in_one_go() {
     }
     println!("{FLOWS} flows read in {batch:?}, one by one in {:?}", start.elapsed());
     assert_eq!(flows.len(), FLOWS as usize);
-    for client in 0..FLOWS {
-        let address = u128::from(0xffff_0000_0000_u64 + u64::from(0x0a00_0000 + client));
-        let is_there =
-            |key: &FlowKey| [key.low_address, key.high_address].contains(&address.to_be_bytes());
-        // Hash maps are not asked by part of a key; the first few are enough.
-        assert!(client >= 20 || flows.keys().any(is_there), "client {client}");
-    }
+    let low = flows.keys().map(|key| key.low_address);
+    let addresses: HashSet<_> = low.chain(flows.keys().map(|key| key.high_address)).collect();
+    assert!((0..FLOWS).all(|client| addresses.contains(&address(client))));
 }
 
 #[test]
@@ -102,4 +113,51 @@ fn an_empty_table_is_over_at_once() {
     let (_object, tables) = Object::load(&SETTINGS).unwrap();
     assert!(all(tables.flow_batches().unwrap()).is_empty());
     assert_eq!(tables.flow_count().unwrap(), 0);
+}
+
+#[test]
+fn what_is_there_all_the_time_is_seen_while_others_come() {
+    let (mut object, tables) = fill();
+    let old: HashSet<FlowKey> = all(tables.flow_batches().unwrap()).into_keys().collect();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let come = scope.spawn(|| {
+            let mut client = FLOWS;
+            while !is_over.load(Relaxed) && client < 3 * FLOWS {
+                send(&mut object, client);
+                client += 1;
+            }
+            client - FLOWS
+        });
+        for _ in 0..10 {
+            let seen = all(tables.flow_batches().unwrap());
+            assert!(old.iter().all(|key| seen.contains_key(key)));
+        }
+        is_over.store(true, Relaxed);
+        println!("{} flows came meanwhile", come.join().unwrap());
+    });
+}
+
+#[test]
+fn records_of_both_tables_are_answers() {
+    let (_object, tables) = fill();
+    let ask = |query: &FlowQuery| {
+        let start = Instant::now();
+        let (troubles, conversations) = (tables.trouble_batches(), tables.flow_batches());
+        let base = TimeBase::default();
+        let list = flows::read(troubles.unwrap(), conversations.unwrap(), query, base).unwrap();
+        println!("{} of {} records in {:?}", list.flows.len(), list.matched, start.elapsed());
+        list
+    };
+    let every = ask(&FlowQuery { limit: 100_000, ..FlowQuery::default() });
+    assert_eq!((every.matched, every.flows.len()), (u64::from(FLOWS), FLOWS as usize));
+    let troubled = FLOWS.div_ceil(TROUBLED) as usize;
+    let (worst, calm) = every.flows.split_at(troubled);
+    assert!(worst.iter().all(|flow| flow.from_client.retransmissions() == 2));
+    assert!(calm.iter().all(|flow| flow.trouble.is_none()));
+    let first = ask(&FlowQuery::default());
+    assert_eq!((first.matched, &first.flows[..]), (u64::from(FLOWS), &every.flows[..100]));
+    let filter = FlowFilter { host: Some(Ipv4Addr::from(0x0a00_0014).into()), port: Some(80) };
+    let one = ask(&FlowQuery { filter, ..FlowQuery::default() });
+    assert_eq!((one.matched, one.flows[0].from_client.packets()), (1, 3));
 }
