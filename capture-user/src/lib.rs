@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod flows;

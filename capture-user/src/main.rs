@@ -35,8 +35,15 @@ fn main() -> ExitCode {
             print!("{}", config::default_text());
             ExitCode::SUCCESS
         }
+        Command::Flows(args) => match args.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, EXIT_FAILURE),
+        },
     }
 }
+
+/// Exit code for what went wrong with the right command line.
+const EXIT_FAILURE: u8 = 1;
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
     eprintln!("captured: {error}");

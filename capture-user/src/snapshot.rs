@@ -2,7 +2,10 @@
 
 use capture_common::abi::{Counters, Mode};
 
-use crate::ledger::Ledger;
+use crate::{
+    flows::{FlowList, FlowQuery},
+    ledger::Ledger,
+};
 
 /// How a program is attached; the value of the label `attach`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,13 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// # Errors
     /// The map could not be read; the text says why.
     fn flows(&self) -> Result<u64, String>;
+
+    /// The conversations that are asked for, with what went wrong in them. Takes a system call for
+    /// thousands of entries; nothing else waits for it.
+    ///
+    /// # Errors
+    /// A map could not be read; the text says which and why.
+    fn flow_records(&self, query: &FlowQuery) -> Result<FlowList, String>;
 
     /// The user-space half of the ledger.
     fn ledger(&self) -> &Ledger;

@@ -13,6 +13,7 @@ use std::{
 
 use capture_common::abi::{Counters, Direction, Mode};
 use capture_user::{
+    flows::{FlowList, FlowQuery},
     http,
     ledger::{Ledger, Loss},
     snapshot::{Attach, InterfaceSnapshot, SegmentsSnapshot, SnapshotSource},
@@ -72,6 +73,10 @@ impl SnapshotSource for Daemon {
 
     fn flows(&self) -> Result<u64, String> {
         Ok(self.scrapes.load(Relaxed))
+    }
+
+    fn flow_records(&self, _: &FlowQuery) -> Result<FlowList, String> {
+        Ok(FlowList::default())
     }
 
     fn ledger(&self) -> &Ledger {

@@ -1,5 +1,6 @@
 //! The command line. Short options are tcpdump's where they mean the same.
 
+mod flows;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -8,6 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, DEFAULT_PATH, Format, Size};
 
+pub use flows::{FlowsArgs, FlowsError};
 pub use values::InterfaceArg;
 
 /// Exit code for a wrong command line or configuration, the same as clap's.
@@ -35,6 +37,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the configuration.
     Config(ConfigArgs),
+    /// Ask the running daemon for its conversations, those with the most trouble first.
+    Flows(FlowsArgs),
 }
 
 /// Options of `captured run`.
@@ -73,7 +77,7 @@ pub struct RunArgs {
     #[arg(short = 'w', long = "directory", value_name = "DIR", value_parser = values::directory)]
     pub directory: Option<PathBuf>,
 
-    /// Where to serve /metrics, /healthz and /readyz.
+    /// Where to serve /metrics, /healthz, /readyz and /v1.
     #[arg(long, value_name = "ADDR:PORT", value_parser = values::listen)]
     pub listen: Option<SocketAddr>,
 
@@ -220,6 +224,36 @@ mod tests {
             (["-q", "-v"], "cannot be used with"),
         ] {
             let error = run(&args).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(EXIT_USAGE), "{args:?}");
+            assert!(error.to_string().contains(word), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn flows_are_asked_for_by_host_and_port() {
+        let flows = |args: &[&str]| -> Result<FlowsArgs, clap::Error> {
+            let cli = Cli::try_parse_from(["captured", "flows"].iter().chain(args))?;
+            match cli.command {
+                Command::Flows(args) => Ok(args),
+                other => panic!("{other:?}"),
+            }
+        };
+        let path = |args: &[&str]| flows(args).map(|args| args.query().path());
+        let default = "/v1/flows?sort=trouble&limit=100";
+        assert_eq!(path(&[]).unwrap(), default);
+        let host = path(&["[2001:db8::1]:80", "--sort", "rtt", "--limit=5"]).unwrap();
+        assert_eq!(host, "/v1/flows?sort=rtt&limit=5&host=2001:db8::1&port=80");
+        assert_eq!(flows(&["--watch"]).unwrap().watch, Some(2));
+        assert_eq!(flows(&["192.0.2.1", "--watch", "7"]).unwrap().watch, Some(7));
+        for (args, word) in [
+            (["--json", "web:80"], "`web` is not an IP address"),
+            (["--sort", "size"], "trouble, retransmissions, bytes"),
+            (["--limit", "0"], "1 to 100000"),
+            (["--watch", "0"], "1 to 86400"),
+            (["--watch", "192.0.2.1"], "HOST goes before --watch"),
+            (["--url", "127.0.0.1:9411"], "http://ADDRESS:PORT"),
+        ] {
+            let error = flows(&args).unwrap_err();
             assert_eq!(error.exit_code(), i32::from(EXIT_USAGE), "{args:?}");
             assert!(error.to_string().contains(word), "{args:?}: {error}");
         }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use capture_common::abi::{Direction, KernelLoss, Mode};
 
 use crate::{
+    capture::clock::Clock,
+    flows::{self, FlowList, FlowQuery, TimeBase},
     kernel::Tables,
     ledger::{Ledger, Loss},
     segment::StoreStatus,
@@ -35,6 +37,7 @@ pub struct Shared {
     tables: Mutex<Tables>,
     interfaces: Mutex<Vec<InterfaceState>>,
     status: Arc<StoreStatus>,
+    clock: Arc<Clock>,
     /// The user-space half of the ledger.
     pub ledger: Arc<Ledger>,
 }
@@ -45,9 +48,11 @@ impl Shared {
         tables: Tables,
         interfaces: Vec<InterfaceState>,
         status: Arc<StoreStatus>,
+        clock: Arc<Clock>,
         ledger: Arc<Ledger>,
     ) -> Self {
-        Self { tables: Mutex::new(tables), interfaces: Mutex::new(interfaces), status, ledger }
+        let (tables, interfaces) = (Mutex::new(tables), Mutex::new(interfaces));
+        Self { tables, interfaces, status, clock, ledger }
     }
 
     /// The maps. Held for one operation at a time; a panic elsewhere does not make them unusable.
@@ -121,7 +126,24 @@ impl SnapshotSource for Shared {
     }
 
     fn flows(&self) -> Result<u64, String> {
-        self.tables().flow_count().map_err(|error| crate::chain(&error))
+        let count = || {
+            let batches = self.tables().flow_batches()?;
+            // The lock on the tables is given back: the walk has its own descriptor.
+            batches.count()
+        };
+        count().map_err(|error| crate::chain(&error))
+    }
+
+    fn flow_records(&self, query: &FlowQuery) -> Result<FlowList, String> {
+        let base = TimeBase { offset: self.clock.offset() };
+        let read = || {
+            let (troubles, conversations) = {
+                let tables = self.tables();
+                (tables.trouble_batches()?, tables.flow_batches()?)
+            };
+            flows::read(troubles, conversations, query, base)
+        };
+        read().map_err(|error| crate::chain(&error))
     }
 
     fn ledger(&self) -> &Ledger {

@@ -47,7 +47,8 @@ pub(super) async fn start(config: Config) -> Result<(Daemon, TcpListener), RunEr
     let (mut object, tables) = load(&config, &facts)?;
     let ledger = Arc::new(Ledger::default());
     let clock = Arc::new(Clock::new());
-    let shared = Arc::new(Shared::new(tables, states(&config), store.status(), ledger));
+    let (states, status) = (states(&config), store.status());
+    let shared = Arc::new(Shared::new(tables, states, status, Arc::clone(&clock), ledger));
     read_kernel_log(&mut object);
     let tap = start_tap(&mut object, &config, &store, &shared, &clock)?;
     let mut ports = Vec::new();

@@ -24,7 +24,8 @@ impl TimeBase {
     /// Nanoseconds since 1970; `None` for 0, which stands for "never".
     #[must_use]
     pub fn unix(self, monotonic: u64) -> Option<i64> {
-        (monotonic != 0).then(|| i64::try_from(monotonic).unwrap_or(i64::MAX) + self.offset)
+        (monotonic != 0)
+            .then(|| i64::try_from(monotonic).unwrap_or(i64::MAX).saturating_add(self.offset))
     }
 }
 
@@ -56,7 +57,8 @@ pub enum FlowState {
     Finished,
     /// Reset after it was open.
     Reset,
-    /// Not TCP: known only by the ICMP errors about it.
+    /// Known only by what went wrong: by the ICMP errors about it, as what is not TCP is, or because
+    /// the table has no entry of it any more.
     Quoted,
 }
 

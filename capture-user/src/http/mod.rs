@@ -1,7 +1,8 @@
-//! The HTTP server: metrics and health.
+//! The HTTP server: metrics, health, and what is known of conversations.
 //!
 //! [`serve`] accepts connections and bounds what a client can hold on to; [`routes`] answers.
 
+mod flows;
 mod routes;
 mod server;
 

@@ -9,22 +9,33 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
 
+use super::flows;
 use crate::{
+    flows::QueryError,
     metrics::{CONTENT_TYPE, Metrics},
     snapshot::SnapshotSource,
 };
 
 /// Scrapes that run at the same time; others wait.
 const SCRAPES: usize = 2;
-/// How long a client waits for an answer, the wait for other scrapes included.
+/// Answers about flows that are being made or sent at the same time; others wait. Apart from the
+/// scrapes, so that neither holds up the other.
+const WALKS: usize = 4;
+/// How long a client waits for an answer, the wait for other clients' included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 
 const INDEX: &str = "captured\n\n\
     /metrics  Prometheus metrics\n\
     /healthz  200 while the process is alive\n\
-    /readyz   200 when capturing, 503 with the reason otherwise\n";
+    /readyz   200 when capturing, 503 with the reason otherwise\n\
+    /v1/flows conversations as JSON: ?sort=trouble|retransmissions|bytes|packets|last|first|rtt\n          \
+    &limit=1..100000 (default 100) &host=ADDRESS &port=PORT\n";
 
 /// What the server answers from.
 #[derive(Clone)]
@@ -32,6 +43,7 @@ pub struct State {
     source: Arc<dyn SnapshotSource>,
     metrics: Arc<Metrics>,
     scrapes: Arc<Semaphore>,
+    walks: Arc<Semaphore>,
     patience: Duration,
 }
 
@@ -41,7 +53,8 @@ impl State {
     pub fn new(source: Arc<dyn SnapshotSource>) -> Self {
         let metrics = Arc::new(Metrics::new(source.clone()));
         let scrapes = Arc::new(Semaphore::new(SCRAPES));
-        Self { source, metrics, scrapes, patience: ANSWER_TIMEOUT }
+        let walks = Arc::new(Semaphore::new(WALKS));
+        Self { source, metrics, scrapes, walks, patience: ANSWER_TIMEOUT }
     }
 
     /// Runs what does system calls outside of the async threads, with a bound on how many run and
@@ -50,15 +63,30 @@ impl State {
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let state = self.clone();
+        let (answer, _permit) = self.within(&self.scrapes, work).await?;
+        Ok(answer)
+    }
+
+    /// A walk over the flow table, and the place that it takes until it has been sent.
+    pub(super) async fn walk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn SnapshotSource) -> T + Send + 'static,
+    ) -> Result<(T, OwnedSemaphorePermit), Failure> {
+        self.within(&self.walks, move |state| work(&*state.source)).await
+    }
+
+    async fn within<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<(T, OwnedSemaphorePermit), Failure> {
+        let (state, places) = (self.clone(), places.clone());
         let answer = async move {
-            let permit = state.scrapes.clone().acquire_owned().await;
-            let task = spawn_blocking(move || {
-                // Held until the work is done, even if the client is gone by then.
-                let _permit = permit;
-                work(&state)
-            });
-            task.await.map_err(|error| Failure::Internal(error.to_string()))
+            let internal = |error: &dyn std::error::Error| Failure::Internal(error.to_string());
+            let permit = places.acquire_owned().await.map_err(|error| internal(&error))?;
+            // The place is held until the work is done, even if the client is gone by then.
+            let task = spawn_blocking(move || (work(&state), permit));
+            task.await.map_err(|error| internal(&error))
         };
         timeout(self.patience, answer).await.unwrap_or(Err(Failure::Busy(self.patience)))
     }
@@ -66,7 +94,9 @@ impl State {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
+    #[error("{0}")]
+    Query(#[from] QueryError),
     #[error("there is nothing at {0}; / lists what there is")]
     NotFound(String),
     #[error("{method} is not allowed for {path}: use GET")]
@@ -80,12 +110,18 @@ enum Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match self {
+            Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        (status, Json(serde_json::json!({ "error": self.to_string() }))).into_response()
+        let mut body = serde_json::json!({ "error": self.to_string() });
+        if let Self::Query(error) = &self {
+            body["parameter"] = error.parameter.as_str().into();
+            body["allowed"] = error.allowed.as_str().into();
+        }
+        (status, Json(body)).into_response()
     }
 }
 
@@ -96,6 +132,7 @@ pub(super) fn router(state: State) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/v1/flows", get(flows::answer))
         .fallback(|uri: Uri| async move { Failure::NotFound(uri.path().to_owned()) })
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
             Failure::MethodNotAllowed { method, path: uri.path().to_owned() }
@@ -129,6 +166,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        flows::{FlowList, FlowQuery},
         ledger::Ledger,
         snapshot::{InterfaceSnapshot, SegmentsSnapshot},
     };
@@ -147,6 +185,10 @@ mod tests {
 
         fn flows(&self) -> Result<u64, String> {
             Ok(0)
+        }
+
+        fn flow_records(&self, _: &FlowQuery) -> Result<FlowList, String> {
+            Ok(FlowList::default())
         }
 
         fn ledger(&self) -> &Ledger {

@@ -12,7 +12,7 @@ use capture_common::{
     flow::{Conversation, FlowKey, Trouble, TroubleKey},
 };
 
-use super::object::Stages;
+use super::{batch::Batches, object::Stages};
 
 /// A map operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub struct TableError {
 }
 
 impl TableError {
-    fn read(map: &'static str) -> impl Fn(MapError) -> Self {
+    pub(super) fn read(map: &'static str) -> impl Fn(MapError) -> Self {
         move |source| Self { verb: "read", map, source }
     }
 
@@ -170,23 +170,28 @@ impl Tables {
         Ok(sum)
     }
 
-    /// How many conversations the flow table holds. It walks the table: a system call for each.
+    /// A walk over all conversations. Nothing else waits for it, the lock on these tables included.
+    ///
+    /// # Errors
+    /// There is no room for another descriptor.
+    pub fn flow_batches(&self) -> Result<Batches<FlowKey, Conversation>, TableError> {
+        Batches::new(&self.flows, names::FLOWS)
+    }
+
+    /// A walk over all that went wrong; as [`Tables::flow_batches`].
+    ///
+    /// # Errors
+    /// There is no room for another descriptor.
+    pub fn trouble_batches(&self) -> Result<Batches<TroubleKey, Trouble>, TableError> {
+        Batches::new(&self.trouble, names::TROUBLE)
+    }
+
+    /// How many conversations the flow table holds. It walks the table.
     ///
     /// # Errors
     /// The map could not be read.
     pub fn flow_count(&self) -> Result<u64, TableError> {
-        // Entries come and go meanwhile; when the one that the walk stands on goes, the kernel
-        // starts over, so the walk needs an end of its own.
-        let mut count = 0;
-        let limit = self.flow_capacity();
-        for key in self.flows.keys() {
-            key.map_err(TableError::read(names::FLOWS))?;
-            count += 1;
-            if count >= limit {
-                break;
-            }
-        }
-        Ok(count)
+        self.flow_batches()?.count()
     }
 
     /// The conversation with a key, if the table holds it.
@@ -213,16 +218,11 @@ impl Tables {
         }
     }
 
-    fn flow_capacity(&self) -> u64 {
-        self.flows_limit().unwrap_or(u64::MAX)
-    }
-
     /// How many conversations the flow table holds at most.
     ///
     /// # Errors
     /// The kernel did not tell.
     pub fn flows_limit(&self) -> Result<u64, TableError> {
-        use aya::maps::IterableMap as _;
         let info = self.flows.map().info().map_err(TableError::read(names::FLOWS))?;
         Ok(info.max_entries().into())
     }

@@ -12,6 +12,7 @@ use capture_common::{
 
 use super::*;
 use crate::{
+    flows::{FlowList, FlowQuery},
     ledger::{Ledger, Loss},
     snapshot::{Attach, InterfaceSnapshot, SegmentsSnapshot},
 };
@@ -82,6 +83,10 @@ impl SnapshotSource for Fixture {
 
     fn flows(&self) -> Result<u64, String> {
         Ok(self.flows.load(Relaxed))
+    }
+
+    fn flow_records(&self, _: &FlowQuery) -> Result<FlowList, String> {
+        Ok(FlowList::default())
     }
 
     fn ledger(&self) -> &Ledger {

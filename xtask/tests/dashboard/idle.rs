@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use capture_common::abi::{Counters, Mode};
 use capture_user::{
+    flows::{FlowList, FlowQuery},
     ledger::Ledger,
     metrics,
     snapshot::{Attach, InterfaceSnapshot, SegmentsSnapshot, SnapshotSource},
@@ -35,6 +36,10 @@ impl SnapshotSource for Idle {
 
     fn flows(&self) -> Result<u64, String> {
         Ok(0)
+    }
+
+    fn flow_records(&self, _: &FlowQuery) -> Result<FlowList, String> {
+        Ok(FlowList::default())
     }
 
     fn ledger(&self) -> &Ledger {
