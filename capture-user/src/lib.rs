@@ -4,6 +4,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod diagnosis;
 pub mod flows;
 pub mod frame;
 pub mod host;
