@@ -16,13 +16,15 @@ pub(super) struct Message {
 pub(super) enum Meaning {
     /// It was refused.
     Refused,
-    /// There is no way to its destination, for now: RFC 1122, section 4.2.3.9, has TCP go on trying.
+    /// There is no way to its destination, for now: RFC 1122, section 4.2.3.9, has TCP go on
+    /// trying.
     NoWay,
     /// Its time to live ran out on the way.
     TimeExceeded,
     /// It was too large.
     TooBig,
-    /// Nothing that keeps a conversation from going on: redirects, source quench, reassembly timeouts.
+    /// Nothing that keeps a conversation from going on: redirects, source quench, reassembly
+    /// timeouts.
     Other,
 }
 

@@ -1,5 +1,5 @@
-//! From conversations to verdicts: for each service, which side and which direction is at fault, how
-//! sure that is, and why.
+//! From conversations to verdicts: for each service, which side and which direction is at fault,
+//! how sure that is, and why.
 //!
 //! Pure: what is known comes in as [`FlowRecord`]s, which may be those of any moment. The verdicts,
 //! what they rest on and where they end: `docs/diagnosis.md`.
@@ -37,8 +37,8 @@ pub struct Diagnosis {
 
 /// Says for each service that is asked about which side and direction is at fault.
 ///
-/// `flows` should be all that is known, not only what is asked about: how a host's other packets look,
-/// and whether others are seen leaving this gateway, is evidence.
+/// `flows` should be all that is known, not only what is asked about: how a host's other packets
+/// look, and whether others are seen leaving this gateway, is evidence.
 #[must_use]
 pub fn diagnose(flows: &[FlowRecord], question: &Question) -> Diagnosis {
     let context = context::Context::new(flows, question);

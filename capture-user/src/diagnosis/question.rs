@@ -18,8 +18,8 @@ pub struct Question {
     pub now: i64,
     /// This gateway's own addresses.
     pub own_addresses: Vec<IpAddr>,
-    /// SYNs that left without their conversation being known: translated (NAT), or forgotten since the
-    /// table is too small. Where there are any, "did not leave" is less certain.
+    /// SYNs that left without their conversation being known: translated (NAT), or forgotten since
+    /// the table is too small. Where there are any, "did not leave" is less certain.
     pub syns_left_unknown: u64,
 }
 

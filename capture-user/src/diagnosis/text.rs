@@ -12,8 +12,8 @@ impl Display for Diagnosis {
         if self.services.is_empty() {
             return writeln!(
                 f,
-                "No conversation is known that fits. If one was tried meanwhile, its packets did not \
-                 reach a captured interface of this gateway."
+                "No conversation is known that fits. If one was tried meanwhile, its packets did \
+                 not reach a captured interface of this gateway."
             );
         }
         let (healthy, troubled): (Vec<_>, Vec<_>) =

@@ -81,34 +81,39 @@ pub fn words(group: &Group<'_>, handshake: Handshake) -> Words {
     why.push(if again > 0 {
         format!("the client sent {} again as if there had been none", many(again, "SYN"))
     } else {
-        "the client sent nothing more: it may be gone, or its address may be forged (a SYN flood), or \
-         its ACK was lost before this gateway"
+        "the client sent nothing more: it may be gone, or its address may be forged (a SYN flood), \
+         or its ACK was lost before this gateway"
             .into()
     });
     if handshake == Handshake::DroppedHere {
         why.extend(unknown_leavers(group));
     }
-    let (sentence, next) = match handshake {
+    let (sentence, next) = sentence(group, handshake);
+    Words { sentence, why, next: vec![next.into()], filter: "tcp.flags.syn == 1".into() }
+}
+
+/// And what to look at next.
+fn sentence(group: &Group<'_>, handshake: Handshake) -> (String, &'static str) {
+    let service = group.service;
+    match handshake {
         Handshake::DroppedHere => (
-            format!("This gateway drops the SYN-ACKs of {}", group.service),
+            format!("This gateway drops the SYN-ACKs of {service}"),
             "on this gateway: `nft list ruleset` (connection tracking that takes the SYN-ACK for \
              invalid?), the route to the client, reverse path filter",
         ),
         Handshake::Left => (
             format!(
-                "{} answers, and its SYN-ACKs get lost between this gateway and the client",
-                group.service
+                "{service} answers, and its SYN-ACKs get lost between this gateway and the client"
             ),
-            "between this gateway and the client: a firewall that saw no SYN (asymmetric routing), or \
-             loss; a capture at the client shows whether the SYN-ACK arrives",
+            "between this gateway and the client: a firewall that saw no SYN (asymmetric routing), \
+             or loss; a capture at the client shows whether the SYN-ACK arrives",
         ),
         Handshake::Untracked => (
             format!(
-                "{} answers, and its SYN-ACKs get lost in this gateway or between it and the client",
-                group.service
+                "{service} answers, and its SYN-ACKs get lost in this gateway or between it and \
+                 the client"
             ),
             "capture on the interface towards the client as well: do the SYN-ACKs leave?",
         ),
-    };
-    Words { sentence, why, next: vec![next.into()], filter: "tcp.flags.syn == 1".into() }
+    }
 }

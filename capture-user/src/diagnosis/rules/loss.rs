@@ -12,17 +12,21 @@ use crate::{
     flows::{End, FlowRecord},
 };
 
-/// Fewer are no finding: senders probe the end of their data once (tail loss probe, RFC 8985), and a
-/// single loss happens everywhere.
+/// Fewer are no finding: senders probe the end of their data once (tail loss probe, RFC 8985), and
+/// a single loss happens everywhere.
 const LEAST: u64 = 2;
 /// Of a thousand segments so many must be sent again: below that, TCP hardly slows down even over
 /// distance (RFC 3649, section 1), and any long transfer has some.
 const LEAST_PER_MILLE: u64 = 1;
 /// From here on it is no chance.
 const MANY: u64 = 5;
-/// A sender that learns of a smaller MTU sends again what is under way: an initial window (RFC 6928)
-/// or two.
+/// A sender that learns of a smaller MTU sends again what is under way: an initial window (RFC
+/// 6928) or two.
 const RESENT_FOR_MTU: u64 = 20;
+
+/// What is on one side by less than this part of what is on the other side is its by-product: a
+/// sender that resends everything after a timeout resends what was not lost, too.
+const MINOR: u64 = 4;
 
 /// Whose segments were lost, and on which side of this gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,14 +43,26 @@ pub fn examine(flow: &FlowRecord, context: &Context<'_>, cases: &mut Vec<Case>) 
         }
         let upstream = flow.from(end).lost(LossSide::Upstream);
         let downstream = lost_downstream(flow, end);
-        examine_side(flow, context, Loss { from: end, is_upstream: true }, upstream, cases);
-        examine_side(flow, context, Loss { from: end, is_upstream: false }, downstream, cases);
+        for (is_upstream, lost, other) in
+            [(true, upstream, downstream), (false, downstream, upstream)]
+        {
+            if is_worth(flow, end, lost) && lost * MINOR > other {
+                cases.push(case(flow, context, Loss { from: end, is_upstream }, lost));
+            }
+        }
     }
 }
 
-/// Retransmissions of what had passed here. The kernel counts SYNs and SYN-ACKs among them, which say
-/// less: a client sends its SYN again because the answer was lost, and a server that holds back until
-/// data comes (TCP_DEFER_ACCEPT) its SYN-ACK though nothing was lost.
+/// Is it more than happens everywhere?
+fn is_worth(flow: &FlowRecord, end: End, lost: u64) -> bool {
+    let is_rare = lost < LEAST || lost * 1000 < flow.from(end).packets() * LEAST_PER_MILLE;
+    let learns_mtu = flow.icmp.is_some_and(|icmp| mtu::is_report(&icmp, end));
+    !(is_rare || learns_mtu && lost <= RESENT_FOR_MTU)
+}
+
+/// Retransmissions of what had passed here. The kernel counts SYNs and SYN-ACKs among them, which
+/// say less: a client sends its SYN again because the answer was lost, and a server that holds back
+/// until data comes (TCP_DEFER_ACCEPT) its SYN-ACK though nothing was lost.
 fn lost_downstream(flow: &FlowRecord, end: End) -> u64 {
     let from = flow.from(end);
     let handshake = from.count(Class::SynRetransmission) + from.count(Class::SynAckRetransmission);
@@ -61,19 +77,8 @@ fn lost_downstream(flow: &FlowRecord, end: End) -> u64 {
     }
 }
 
-fn examine_side(
-    flow: &FlowRecord,
-    context: &Context<'_>,
-    loss: Loss,
-    lost: u64,
-    cases: &mut Vec<Case>,
-) {
+fn case(flow: &FlowRecord, context: &Context<'_>, loss: Loss, lost: u64) -> Case {
     let (from, to) = (flow.from(loss.from), flow.from(loss.from.other()));
-    let learns_mtu = flow.icmp.is_some_and(|icmp| mtu::is_report(&icmp, loss.from));
-    let is_rare = lost < LEAST || lost * 1000 < from.packets() * LEAST_PER_MILLE;
-    if is_rare || learns_mtu && lost <= RESENT_FOR_MTU {
-        return;
-    }
     let (verdict, network) = if loss.is_upstream {
         (Verdict::LossUpstream, loss.from)
     } else {
@@ -99,46 +104,24 @@ fn examine_side(
         .sum("duplicate_acks", to.count(Class::DuplicateAck))
         .sum("fast_retransmissions", from.count(Class::FastRetransmission))
         .sum("spurious_retransmissions", from.count(Class::SpuriousRetransmission))
+        .sum("unknown_side_retransmissions", from.lost(LossSide::Unknown))
         .sum("holes", from.count(Class::LostSegment));
-    cases.push(Case::new(flow, context, kind, confidence, counts));
+    Case::new(flow, context, kind, confidence, counts)
 }
 
 pub fn words(group: &Group<'_>, loss: Loss) -> Words {
-    let counts = group.counts;
-    let (lost, packets) = (counts.get("retransmissions"), counts.get("packets"));
     let (sender, receiver) = match loss.from {
         End::Client => ("client", "server"),
         End::Server => ("server", "client"),
     };
-    let (sentence, seen) = if loss.is_upstream {
-        (
-            format!("The {sender}'s segments get lost between the {sender} and this gateway"),
-            format!("{} filled holes that were seen here", many(lost, "retransmission")),
-        )
-    } else {
-        (
-            format!("The {sender}'s segments get lost between this gateway and the {receiver}"),
-            format!("{} of segments that had passed here already", many(lost, "retransmission")),
-        )
-    };
-    let mut why =
-        vec![format!("{seen}: {} of {}", percent(lost, packets), many(packets, "packet"))];
-    let duplicates = counts.get("duplicate_acks");
-    if duplicates > 0 {
-        why.push(format!(
-            "the {receiver} sent {}: it waits for what is missing",
-            many(duplicates, "duplicate ACK")
-        ));
-    } else if !loss.is_upstream {
-        why.push(format!(
-            "but no duplicate ACK: it may as well be the {receiver}'s ACKs that get lost on the same \
-             stretch, or the {receiver} is gone"
-        ));
-    }
     let stretch = if loss.is_upstream { sender } else { receiver };
     Words {
-        sentence,
-        why,
+        sentence: if loss.is_upstream {
+            format!("The {sender}'s segments get lost between the {sender} and this gateway")
+        } else {
+            format!("The {sender}'s segments get lost between this gateway and the {receiver}")
+        },
+        why: why(group, loss, receiver),
         next: vec![format!(
             "interfaces and queues between this gateway and the {stretch}: errors, drops, duplex, \
              Wi-Fi, a full link (`ip -s link`, `tc -s qdisc`, `mtr` from here)"
@@ -149,8 +132,37 @@ pub fn words(group: &Group<'_>, loss: Loss) -> Words {
     }
 }
 
-/// With one decimal, and no more than all: the packets are those of the last connection between these
-/// ports, retransmissions of all.
+fn why(group: &Group<'_>, loss: Loss, receiver: &str) -> Vec<String> {
+    let counts = group.counts;
+    let (lost, packets) = (counts.get("retransmissions"), counts.get("packets"));
+    let seen = if loss.is_upstream {
+        "filled holes that were seen here"
+    } else {
+        "of segments that had passed here already"
+    };
+    let mut why = vec![format!(
+        "{} {seen}: {} of {}",
+        many(lost, "retransmission"),
+        percent(lost, packets),
+        many(packets, "packet")
+    )];
+    let duplicates = counts.get("duplicate_acks");
+    if duplicates > 0 {
+        why.push(format!(
+            "the {receiver} sent {}: it waits for what is missing",
+            many(duplicates, "duplicate ACK")
+        ));
+    } else if !loss.is_upstream {
+        why.push(format!(
+            "but no duplicate ACK: it may as well be the {receiver}'s ACKs that get lost on the \
+             same stretch, or the {receiver} is gone"
+        ));
+    }
+    why
+}
+
+/// With one decimal, and no more than all: the packets are those of the last connection between
+/// these ports, retransmissions of all.
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 || part >= whole {
         return "all".into();

@@ -1,5 +1,5 @@
-//! The rules, one file per family. Each family examines a conversation, and finds the words for what
-//! it found in several.
+//! The rules, one file per family. Each family examines a conversation, and finds the words for
+//! what it found in several.
 
 mod handshake;
 mod loss;
@@ -173,8 +173,8 @@ pub(super) fn grouped(number: u64) -> String {
 fn unknown_leavers(group: &Group<'_>) -> Option<String> {
     (group.syns_left_unknown > 0).then(|| {
         format!(
-            "but {} left this gateway whose conversation was not known (NAT, or a table that is too \
-             small): these may be among them",
+            "but {} left this gateway whose conversation was not known (NAT, or a table that is \
+             too small): these may be among them",
             many(group.syns_left_unknown, "SYN")
         )
     })

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Cause, Group, Words};
+use super::{Cause, Group, Words, many};
 use crate::{
     diagnosis::{
         case::{Case, Counts, Kind},
@@ -56,13 +56,7 @@ pub fn examine(flow: &FlowRecord, context: &Context<'_>, cases: &mut Vec<Case>) 
             continue;
         }
         let icmp = flow.icmp.filter(|icmp| is_report(icmp, end));
-        let report = match icmp {
-            Some(icmp) if icmp.left > 0 => {
-                Report::Left { sender: icmp.sender, is_own: context.is_own(icmp.sender) }
-            }
-            Some(icmp) => Report::Stays { sender: icmp.sender },
-            None => Report::None,
-        };
+        let report = report(icmp.as_ref(), context);
         // The receiver is there: it went on sending after the data that it does not acknowledge.
         let is_alive = to.last_packet() > from.last_rise();
         let (side, confidence) = match report {
@@ -87,8 +81,18 @@ pub fn examine(flow: &FlowRecord, context: &Context<'_>, cases: &mut Vec<Case>) 
     }
 }
 
-/// Is there data that is not acknowledged, and was nothing of this size acknowledged before? That is
-/// so if the acknowledged bytes come to less than half of it for each packet that was sent.
+fn report(icmp: Option<&IcmpRecord>, context: &Context<'_>) -> Report {
+    match icmp {
+        Some(icmp) if icmp.left > 0 => {
+            Report::Left { sender: icmp.sender, is_own: context.is_own(icmp.sender) }
+        }
+        Some(icmp) => Report::Stays { sender: icmp.sender },
+        None => Report::None,
+    }
+}
+
+/// Is there data that is not acknowledged, and was nothing of this size acknowledged before? That
+/// is so if the acknowledged bytes come to less than half of it for each packet that was sent.
 fn is_stuck(from: &DirectionRecord, length: u16) -> bool {
     let acknowledged = u64::from(from.acknowledged());
     let first_time = from.packets().saturating_sub(from.retransmissions()).max(1);
@@ -104,57 +108,66 @@ pub fn words(group: &Group<'_>, mtu: Mtu) -> Words {
         End::Server => ("server", "client"),
     };
     let mut why = vec![format!(
-        "a segment of {} bytes was sent again {} times in a row and never acknowledged, while smaller \
-         ones were",
+        "a segment of {} bytes was sent again {} times in a row and never acknowledged, while \
+         smaller ones were",
         counts.get("segment_bytes"),
         counts.get("most_resent"),
     )];
-    let stated = match counts.get("mtu") {
-        0 => "without stating the MTU".into(),
-        mtu => format!("stating an MTU of {mtu} bytes"),
-    };
-    let errors = counts.get("too_big_errors");
     let next = match mtu.report {
         Report::Left { sender: hop, is_own } => {
             let whose = if is_own { " (this gateway)" } else { "" };
             why.push(format!(
-                "{hop}{whose} told the {sender} {errors} times that its packets are too big, {stated}; \
-                 that left this gateway, and the {sender} does not act on it or does not get it"
+                "{}; that left this gateway, and the {sender} does not act on it or does not get it",
+                reported(group, &format!("{hop}{whose}"), sender),
             ));
             format!(
-                "between this gateway and the {sender}: a firewall that drops ICMP, the {sender}'s own included"
+                "between this gateway and the {sender}: a firewall that drops ICMP, the {sender}'s \
+                 own included"
             )
         }
         Report::Stays { sender: hop } => {
-            why.push(format!(
-                "{hop} said {errors} times that the {sender}'s packets are too big, {stated}; that was \
-                 not seen leaving this gateway"
-            ));
+            let what = reported(group, &hop.to_string(), sender);
+            why.push(format!("{what}; that was not seen leaving this gateway"));
             "on this gateway: does its firewall drop forwarded ICMP (`nft list ruleset`)?".into()
         }
         Report::None => {
-            why.push(
-                "no \"fragmentation needed\" or \"packet too big\" was seen: ICMP is filtered, or the \
-                 link drops without a word"
-                    .into(),
-            );
-            if counts.get("receiver_alive") == 0 {
-                why.push(format!("but the {receiver} sent nothing more: it may be gone"));
-            }
+            unreported(group, receiver, &mut why);
             format!(
-                "the MTU of the way to the {receiver}, tunnels and PPPoE above all (`ping -M do -s 1472` \
-                 from here); clamping the MSS on this gateway helps meanwhile"
+                "the MTU of the way to the {receiver}, tunnels and PPPoE above all (`ping -M do -s \
+                 1472` from here); clamping the MSS on this gateway helps meanwhile"
             )
         }
     };
     Words {
         sentence: format!(
-            "Large packets from the {sender} do not reach the {receiver}, small ones do: an MTU black \
-             hole"
+            "Large packets from the {sender} do not reach the {receiver}, small ones do: an MTU \
+             black hole"
         ),
         why,
         next: vec![next],
-        filter: "(tcp.analysis.retransmission || (icmp.type == 3 && icmp.code == 4) || icmpv6.type == 2)"
+        filter: "(tcp.analysis.retransmission || (icmp.type == 3 && icmp.code == 4) || \
+                 icmpv6.type == 2)"
             .into(),
+    }
+}
+
+/// What a hop said of the sender's packets.
+fn reported(group: &Group<'_>, hop: &str, sender: &str) -> String {
+    let stated = match group.counts.get("mtu") {
+        0 => "without stating the MTU".into(),
+        mtu => format!("stating an MTU of {mtu} bytes"),
+    };
+    let times = many(group.counts.get("too_big_errors"), "time");
+    format!("{hop} said {times} that the {sender}'s packets are too big, {stated}")
+}
+
+fn unreported(group: &Group<'_>, receiver: &str, why: &mut Vec<String>) {
+    why.push(
+        "no \"fragmentation needed\" or \"packet too big\" was seen: ICMP is filtered, or the link \
+         drops without a word"
+            .into(),
+    );
+    if group.counts.get("receiver_alive") == 0 {
+        why.push(format!("but the {receiver} sent nothing more: it may be gone"));
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     flows::{End, FlowRecord},
 };
 
-/// After so many SYNs sent again, and RSTs, the client has not heard the RSTs. Systems that try again
-/// after a RST to their SYN (Windows) do it twice.
+/// After so many SYNs sent again, and RSTs, the client has not heard the RSTs. Systems that try
+/// again after a RST to their SYN (Windows) do it twice.
 const UNHEARD: u64 = 3;
 
 /// What a RST means.
@@ -33,51 +33,16 @@ pub enum Reset {
 
 /// The server's first answer was a RST.
 pub fn refused(flow: &FlowRecord, context: &Context<'_>, cases: &mut Vec<Case>) {
-    let server = &flow.from_server;
-    let is_own = context.is_own(flow.server.ip());
-    let compared = server.reset_ttl().map_or(TtlMatch::NoReference, |ttl| {
-        context.compare_ttl(flow.tunnel, flow.server.ip(), ttl)
-    });
-    let to_client = Direction::ServerToClient;
-    let (verdict, side, direction, confidence, reset) = match (by_gateway(flow, context), compared)
-    {
-        (Some(confidence), _) => (
-            Verdict::DroppedByGateway,
-            Side::Gateway,
-            Direction::ClientToServer,
-            confidence,
-            Reset::ByGateway,
-        ),
-        (_, TtlMatch::Other(_)) if !is_own => (
-            Verdict::ResetInBetween,
-            Side::ServerNetwork,
-            to_client,
-            Confidence::Likely,
-            Reset::Forged,
-        ),
-        (_, TtlMatch::OtherInitial(_)) if !is_own => (
-            Verdict::ResetInBetween,
-            Side::ServerNetwork,
-            to_client,
-            Confidence::Possible,
-            Reset::Forged,
-        ),
-        (_, compared) => {
-            let is_sure = is_own || compared == TtlMatch::InLine;
-            let confidence = if is_sure { Confidence::Certain } else { Confidence::Likely };
-            (
-                Verdict::NothingListens,
-                Side::Server,
-                Direction::ClientToServer,
-                confidence,
-                Reset::Refused { is_own },
-            )
-        }
+    let (reset, confidence) = judge_refusal(flow, context);
+    let (verdict, side, direction) = match reset {
+        Reset::ByGateway => (Verdict::DroppedByGateway, Side::Gateway, Direction::ClientToServer),
+        Reset::Forged => (Verdict::ResetInBetween, Side::ServerNetwork, Direction::ServerToClient),
+        _ => (Verdict::NothingListens, Side::Server, Direction::ClientToServer),
     };
     let counts = counts(flow, context, End::Server);
     let kind = Kind { verdict, side, direction, cause: Cause::Reset(reset) };
     cases.push(Case::new(flow, context, kind, confidence, counts.clone()));
-    if syns_again(flow) >= UNHEARD && server.count(Class::Reset) >= UNHEARD {
+    if syns_again(flow) >= UNHEARD && flow.from_server.count(Class::Reset) >= UNHEARD {
         let kind = Kind {
             verdict: Verdict::AnswerLostToClient,
             side: Side::ClientNetwork,
@@ -88,8 +53,28 @@ pub fn refused(flow: &FlowRecord, context: &Context<'_>, cases: &mut Vec<Case>) 
     }
 }
 
-/// Was it this gateway's firewall that answered? Then the SYN never left, and the RST was seen where
-/// the client's SYN came in.
+/// Who sent the RST?
+fn judge_refusal(flow: &FlowRecord, context: &Context<'_>) -> (Reset, Confidence) {
+    if context.is_own(flow.server.ip()) {
+        return (Reset::Refused { is_own: true }, Confidence::Certain);
+    }
+    if let Some(confidence) = by_gateway(flow, context) {
+        return (Reset::ByGateway, confidence);
+    }
+    let compared = match flow.from_server.reset_ttl() {
+        Some(ttl) => context.compare_ttl(flow.tunnel, flow.server.ip(), ttl),
+        None => TtlMatch::NoReference,
+    };
+    match compared {
+        TtlMatch::Other(_) => (Reset::Forged, Confidence::Likely),
+        TtlMatch::OtherInitial(_) => (Reset::Forged, Confidence::Possible),
+        TtlMatch::InLine => (Reset::Refused { is_own: false }, Confidence::Certain),
+        TtlMatch::NoReference => (Reset::Refused { is_own: false }, Confidence::Likely),
+    }
+}
+
+/// Was it this gateway's firewall that answered? Then the SYN never left, and the RST was seen
+/// where the client's SYN came in.
 fn by_gateway(flow: &FlowRecord, context: &Context<'_>) -> Option<Confidence> {
     let is_local = context.is_own(flow.server.ip()) || context.is_own(flow.client.ip());
     if is_local || flow.tunnel != 0 || flow.from_client.syns_left() > 0 {
@@ -146,59 +131,57 @@ fn counts(flow: &FlowRecord, context: &Context<'_>, end: End) -> Counts {
 }
 
 pub fn words(group: &Group<'_>, reset: Reset) -> Words {
-    let counts = group.counts;
-    let host = group.service.ip();
-    let resets = many(counts.get("resets"), "RST");
-    let ttl = counts.get("reset_ttl");
+    let service = group.service;
     let mut words = match reset {
         Reset::Refused { is_own } => refused_words(group, is_own),
-        Reset::Forged => forged_words(
-            group,
-            format!(
-                "Something in front of {host} answers SYNs to port {} with RST",
-                group.service.port()
-            ),
-            "server",
-        ),
+        Reset::Forged => {
+            let (host, port) = (service.ip(), service.port());
+            let what = format!("Something in front of {host} answers SYNs to port {port} with RST");
+            forged_words(group, what, "server")
+        }
         Reset::ForgedLater(end) => {
             let name = if end == End::Client { "client" } else { "server" };
-            let what =
-                format!("Something between this gateway and the {name} breaks open connections");
-            forged_words(group, format!("{what} with RSTs in the {name}'s name"), name)
+            let what = format!(
+                "Something between this gateway and the {name} breaks open connections with RSTs \
+                 in the {name}'s name"
+            );
+            forged_words(group, what, name)
         }
-        Reset::ByGateway => Words {
-            sentence: format!(
-                "This gateway's own firewall rejects SYNs to {} with RST",
-                group.service
-            ),
-            why: vec![
-                format!("the SYNs came in and did not leave, and yet {resets} came back"),
-                format!("the RST's time to live is {ttl}: it has passed no router"),
-            ],
-            next: vec![
-                "on this gateway: look for `reject with tcp reset` (`nft list ruleset`)".into(),
-            ],
-            ..Words::default()
-        },
-        Reset::Unheard => Words {
-            sentence:
-                "The client does not hear the RSTs: something on the way back to it drops them"
-                    .into(),
-            why: vec![
-                format!("{resets} came from {host}"),
-                format!(
-                    "the client sent {} again nevertheless",
-                    many(counts.get("syns_again"), "SYN")
-                ),
-            ],
-            next: vec![
-                "between this gateway and the client: look for a firewall that drops RSTs".into(),
-            ],
-            ..Words::default()
-        },
+        Reset::ByGateway => gateway_words(group),
+        Reset::Unheard => unheard_words(group),
     };
     words.filter = "(tcp.flags.reset == 1 || tcp.flags.syn == 1)".into();
     words
+}
+
+fn gateway_words(group: &Group<'_>) -> Words {
+    let resets = many(group.counts.get("resets"), "RST");
+    let ttl = group.counts.get("reset_ttl");
+    Words {
+        sentence: format!("This gateway's own firewall rejects SYNs to {} with RST", group.service),
+        why: vec![
+            format!("the SYNs came in and did not leave, and yet {resets} came back"),
+            format!("the RST's time to live is {ttl}"),
+        ],
+        next: vec!["on this gateway: look for `reject with tcp reset` (`nft list ruleset`)".into()],
+        ..Words::default()
+    }
+}
+
+fn unheard_words(group: &Group<'_>) -> Words {
+    let (resets, again) = (group.counts.get("resets"), group.counts.get("syns_again"));
+    Words {
+        sentence: "The client does not hear the RSTs: something on the way back to it drops them"
+            .into(),
+        why: vec![
+            format!("{} came in the name of {}", many(resets, "RST"), group.service.ip()),
+            format!("the client sent {} again nevertheless", many(again, "SYN")),
+        ],
+        next: vec![
+            "between this gateway and the client: look for a firewall that drops RSTs".into(),
+        ],
+        ..Words::default()
+    }
 }
 
 fn refused_words(group: &Group<'_>, is_own: bool) -> Words {
@@ -235,7 +218,11 @@ fn forged_words(group: &Group<'_>, sentence: String, name: &str) -> Words {
         counts.get("other_ttl"),
     )];
     if group.confidence == Confidence::Possible {
-        why.push("but both may have come as many hops: some systems send RSTs with another initial time to live".into());
+        why.push(
+            "but both may have come as many hops: some systems send RSTs with another initial time \
+             to live"
+                .into(),
+        );
     }
     Words {
         sentence,

@@ -59,7 +59,7 @@ pub fn examine(flow: &FlowRecord, context: &Context<'_>, cases: &mut Vec<Case>) 
     cases.push(case(flow, context, kind, confidence(flow, context, silence), counts));
 }
 
-/// Without a SYN sent again there is no trouble that would have times of its own.
+/// From the first SYN on: the kernel's trouble begins when one is sent again.
 fn case(
     flow: &FlowRecord,
     context: &Context<'_>,
@@ -68,6 +68,7 @@ fn case(
     counts: Counts,
 ) -> Case {
     let mut case = Case::new(flow, context, kind, confidence, counts);
+    case.first = context.question.since.map_or(flow.first, |since| flow.first.max(since));
     case.last = case.last.max(flow.last);
     case
 }
@@ -96,95 +97,98 @@ fn confidence(flow: &FlowRecord, context: &Context<'_>, silence: Silence) -> Con
 pub fn words(group: &Group<'_>, silence: Silence) -> Words {
     let counts = group.counts;
     let (syns, left) = (counts.get("syns"), counts.get("syns_left"));
-    let service = group.service;
     let mut words = match silence {
         Silence::Beyond { host_answers, service_answers } => {
             beyond(group, host_answers, service_answers)
         }
-        Silence::Untracked => Words {
-            sentence: format!(
-                "Nobody answers SYNs to {service}; whether they left this gateway cannot be told"
-            ),
-            why: vec![
-                format!("{} came in, nothing came back, no ICMP error either", many(syns, "SYN")),
-                "leaving is not seen here: packets in a tunnel, NAT, a mirror port, or an interface \
-                 that is not captured"
-                    .into(),
-            ],
-            next: vec![format!("capture on the interface towards {} as well", service.ip())],
-            ..Words::default()
-        },
+        Silence::Untracked => untracked(group),
         Silence::Here { leaving } => here(group, leaving),
-        Silence::ForThisHost => Words {
-            sentence: format!("This host itself does not answer SYNs to {service}"),
-            why: vec![format!(
-                "{} came in for an address of this host, and neither SYN-ACK nor RST was sent",
-                many(syns, "SYN")
-            )],
-            next: vec![
-                "on this host: a drop rule (`nft list ruleset`), or a full accept queue (`nstat -az \
-                 TcpExtListenDrops`)"
-                    .into(),
-            ],
-            ..Words::default()
-        },
+        Silence::ForThisHost => for_this_host(group),
     };
-    let is_untold = matches!(silence, Silence::Here { .. } | Silence::Beyond { .. });
-    if is_untold && left > 0 && left < syns {
+    if left > 0 && left < syns {
         words.why.push(format!("{} did not leave", many(syns - left, "SYN")));
     }
     words.filter = "tcp.flags.syn == 1".into();
     words
 }
 
+fn untracked(group: &Group<'_>) -> Words {
+    let (service, syns) = (group.service, group.counts.get("syns"));
+    Words {
+        sentence: format!(
+            "Nobody answers SYNs to {service}; whether they left this gateway cannot be told"
+        ),
+        why: vec![
+            format!("{} came in, nothing came back, no ICMP error either", many(syns, "SYN")),
+            "leaving is not seen here: packets in a tunnel, NAT, a mirror port, or an interface \
+             that is not captured"
+                .into(),
+        ],
+        next: vec![format!("capture on the interface towards {} as well", service.ip())],
+        ..Words::default()
+    }
+}
+
+fn for_this_host(group: &Group<'_>) -> Words {
+    Words {
+        sentence: format!("This host itself does not answer SYNs to {}", group.service),
+        why: vec![format!(
+            "{} came in for an address of this host, and neither SYN-ACK nor RST was sent",
+            many(group.counts.get("syns"), "SYN")
+        )],
+        next: vec![
+            "on this host: a drop rule (`nft list ruleset`), or a full accept queue (`nstat -az \
+             TcpExtListenDrops`)"
+                .into(),
+        ],
+        ..Words::default()
+    }
+}
+
 fn beyond(group: &Group<'_>, host_answers: bool, service_answers: bool) -> Words {
     let service = group.service;
+    let (host, port) = (service.ip(), service.port());
     let (syns, left) = (group.counts.get("syns"), group.counts.get("syns_left"));
-    let mut why = vec![
-        format!("{} came in and {} left this gateway", many(syns, "SYN"), super::grouped(left)),
-        "nothing came back: no SYN-ACK, no RST, no ICMP error".into(),
-    ];
-    let next = match (host_answers, service_answers) {
-        (_, true) => {
-            why.push(format!(
+    let (hint, next) = if service_answers {
+        (
+            format!(
                 "{service} does answer others through this gateway: what drops goes by the client, \
                  or the server is overloaded"
-            ));
+            ),
             format!(
-                "on {}: a full accept queue (`nstat -az TcpExtListenDrops`), or a rule that goes by the client's address, there or before it",
-                service.ip()
-            )
-        }
-        (true, false) => {
-            why.push(format!(
-                "{} answers on other ports through this gateway: what drops goes by the port",
-                service.ip()
-            ));
+                "on {host}: a full accept queue (`nstat -az TcpExtListenDrops`), or a rule that \
+                 goes by the client's address, there or before it"
+            ),
+        )
+    } else if host_answers {
+        (
             format!(
-                "the firewall of {}, and those before it: a drop rule for port {}",
-                service.ip(),
-                service.port()
-            )
-        }
-        (false, false) => {
-            why.push(format!(
-                "{} has answered nobody through this gateway: it may be down, or its answers take \
-                 another way",
-                service.ip()
-            ));
+                "{host} answers on other ports through this gateway: what drops goes by the port"
+            ),
+            format!("the firewall of {host}, and those before it: a drop rule for port {port}"),
+        )
+    } else {
+        (
             format!(
-                "is {} up, and does its way back lead through this gateway? (`tcpdump` there; `traceroute -T -p {}` from here)",
-                service.ip(),
-                service.port()
-            )
-        }
+                "{host} has answered nobody through this gateway: it may be down, or its answers \
+                 take another way"
+            ),
+            format!(
+                "is {host} up, and does its way back lead through this gateway? (`tcpdump` there, \
+                 `traceroute -T -p {port} {host}` from here)"
+            ),
+        )
     };
     Words {
         sentence: format!(
-            "SYNs to {service} vanish beyond this gateway: the server, its firewall, or the network \
-             before it drops them silently"
+            "SYNs to {service} vanish beyond this gateway: the server, its firewall, or the \
+             network before it drops them silently"
         ),
-        why,
+        why: vec![
+            format!("{} came in and {} left this gateway", many(syns, "SYN"), super::grouped(left)),
+            "nothing came back: no SYN-ACK, no RST, no ICMP error".into(),
+            hint,
+        ],
         next: vec![next],
         ..Words::default()
     }
@@ -210,7 +214,8 @@ fn here(group: &Group<'_>, leaving: Leaving) -> Words {
     why.extend(unknown_leavers(group));
     Words {
         sentence: format!(
-            "This gateway drops SYNs to {service}: its own firewall or routing does not let them out"
+            "This gateway drops SYNs to {service}: its own firewall or routing does not let them \
+             out"
         ),
         why,
         next: vec![format!(

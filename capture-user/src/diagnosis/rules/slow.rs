@@ -11,7 +11,7 @@ use crate::{
         context::Context,
         verdict::{Confidence, Direction, Side, Verdict},
     },
-    flows::{End, FlowRecord, FlowState},
+    flows::{FlowRecord, FlowState},
 };
 
 /// An answer that takes longer is slow: people notice a tenth of it, and timeouts of clients are
@@ -79,8 +79,8 @@ fn is_network_clear(flow: &FlowRecord) -> bool {
         && client.count(Class::ZeroWindow) == 0
 }
 
-/// How long a request has been waiting: one that was sent right after the connection was opened, that
-/// the server has acknowledged, and that is all that was ever said.
+/// How long a request has been waiting: one that was sent right after the connection was opened,
+/// that the server has acknowledged, and that is all that was ever said.
 fn unanswered(flow: &FlowRecord, context: &Context<'_>) -> Option<Duration> {
     /// Of what is sent: SYN and FIN.
     const FLAGS: u32 = 2;
@@ -114,52 +114,38 @@ fn microseconds(duration: Duration) -> u64 {
 }
 
 pub fn words(group: &Group<'_>, slow: Slow) -> Words {
-    let counts = group.counts;
-    let waited = seconds(counts.get("slowest_answer_microseconds"));
-    let rtt = counts.get("server_rtt_microseconds");
-    let sentence = match slow {
-        Slow::Late => format!(
-            "{} takes long to answer, up to {waited}; the network is not the reason",
-            group.service
+    let service = group.service;
+    let waited = seconds(group.counts.get("slowest_answer_microseconds"));
+    let rtt = group.counts.get("server_rtt_microseconds");
+    let (sentence, seen, but, filter) = match slow {
+        Slow::Late => (
+            format!(
+                "{service} takes long to answer, up to {waited}; the network is not the reason"
+            ),
+            format!("the server's first data came {waited} after the client's last"),
+            "but where a server speaks of its own accord (notifications, long polling), there is \
+             nothing wrong with that",
+            "tcp.len > 0 && tcp.time_delta > 1",
         ),
-        Slow::Never => format!(
-            "{} accepts connections and acknowledges requests, and does not answer them",
-            group.service
+        Slow::Never => (
+            format!(
+                "{service} accepts connections and acknowledges requests, and does not answer them"
+            ),
+            format!("a request has waited {waited}, and the server sent no byte of data"),
+            "but some protocols only take, and never answer",
+            "tcp.len > 0",
         ),
     };
-    let mut why = vec![match slow {
-        Slow::Late => format!("the server's first data came {waited} after the client's last"),
-        Slow::Never => {
-            format!("a request has waited {waited}, and the server sent no byte of data")
-        }
-    }];
+    let mut why = vec![seen];
     if rtt > 0 {
         why.push(format!("while its SYN-ACK took {} at most", seconds(rtt)));
     }
-    why.push("nothing of question or answer had to be sent again".into());
-    why.push(
-        match slow {
-            Slow::Late => {
-                "but where a server speaks of its own accord (notifications, long polling), there is \
-                 nothing wrong with that"
-            }
-            Slow::Never => "but some protocols only take, and never answer",
-        }
-        .into(),
+    why.extend(["nothing of question or answer had to be sent again".into(), but.into()]);
+    let next = format!(
+        "the application on {}: its log, its threads, what it waits for (database, DNS)",
+        service.ip()
     );
-    let end = if slow == Slow::Late { End::Server } else { End::Client };
-    Words {
-        sentence,
-        why,
-        next: vec![format!(
-            "the application on {}: its log, its threads, what it waits for (database, DNS)",
-            group.service.ip()
-        )],
-        filter: match end {
-            End::Server => "tcp.len > 0 && tcp.time_delta > 1".into(),
-            End::Client => "tcp.len > 0".into(),
-        },
-    }
+    Words { sentence, why, next: vec![next], filter: filter.into() }
 }
 
 /// With three digits after the point, or as milliseconds.

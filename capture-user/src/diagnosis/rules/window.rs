@@ -71,8 +71,8 @@ pub fn words(group: &Group<'_>, window: Window) -> Words {
     }
     Words {
         sentence: format!(
-            "The {receiver} does not read as fast as the {sender} sends: the {receiver}'s application \
-             is slow, not the network"
+            "The {receiver} does not read as fast as the {sender} sends: the {receiver}'s \
+             application is slow, not the network"
         ),
         why,
         next: vec![format!("the application on {host}: CPU, disk, what it waits for")],

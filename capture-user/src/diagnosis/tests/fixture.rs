@@ -1,5 +1,5 @@
-//! Scripted conversations, which go through what the kernel runs (`Conversation`, `Trouble`), so that
-//! the rules see what is really kept.
+//! Scripted conversations, which go through what the kernel runs (`Conversation`, `Trouble`), so
+//! that the rules see what is really kept.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -273,7 +273,7 @@ impl Script {
     }
 
     /// The server's SYN-ACK takes another way.
-    pub fn from_server_unseen(&mut self) -> &mut Self {
+    pub fn syn_ack_unseen(&mut self) -> &mut Self {
         self.from_server.next = 900_001;
         self
     }

@@ -1,5 +1,7 @@
 //! What healthy traffic has too must raise nothing.
 
+use capture_common::flow::tcp_flags::ACK;
+
 use super::{expect, fixture::*};
 use crate::{
     diagnosis::Verdict,
@@ -57,9 +59,8 @@ fn keep_alives_are_healthy() {
     let mut script = Script::usual();
     script.open().request(3);
     for _ in 0..20 {
-        script.after(1_000).again(Client, 0, 0);
-        let sequence = 1_000 + 200;
-        script.segment(Client, 0x10, sequence, 0).after(20).same_ack(Server);
+        // The last byte before the next one, 1,201.
+        script.after(1_000).segment(Client, ACK, 1_200, 0).after(20).same_ack(Server);
     }
     is_healthy(&script);
 }
@@ -191,7 +192,7 @@ fn errors_that_packets_overcame_are_healthy() {
 fn one_direction_only_is_healthy() {
     let mut to_server = Script::usual();
     to_server.syn().after(30);
-    to_server.from_server_unseen().ack(Client).data(Client, 200).after(40).data(Client, 200);
+    to_server.syn_ack_unseen().ack(Client).data(Client, 200).after(40).data(Client, 200);
     is_healthy(&to_server);
     let mut to_client = Script::usual();
     to_client.syn_ack().after(40).data(Server, 1_400).after(1).data(Server, 1_400);

@@ -67,6 +67,20 @@ fn little_loss_is_less_certain_and_one_is_none() {
     assert_eq!(short(&lossy_downstream(Server, 3)), [Likely]);
 }
 
+/// After a timeout a sender resends what was not lost, too.
+#[test]
+fn a_by_product_is_no_finding() {
+    let mut script = lossy_upstream(Server, 12);
+    script.after(1).data(Server, 1_400).data(Server, 1_400);
+    script.after(300).again(Server, 1_400, 1_400).again(Server, 0, 1_400).after(10).ack(Client);
+    expect(&report(&[&script]), &[(LossUpstream, Side::ServerNetwork, ServerToClient, Certain)]);
+    let mut both = lossy_upstream(Server, 6);
+    for _ in 0..6 {
+        both.after(1).data(Server, 1_400).after(300).again(Server, 0, 1_400).after(10).ack(Client);
+    }
+    assert_eq!(super::report_verdicts(&both), [LossUpstream, LossDownstream]);
+}
+
 #[test]
 fn a_few_losses_in_a_long_transfer_are_none() {
     let mut script = lossy_downstream(Server, 3);

@@ -110,6 +110,6 @@ fn this_host_as_client_is_not_the_one_that_drops() {
 #[test]
 fn an_answer_behind_nat_is_an_answer() {
     let mut script = Script::usual();
-    script.stays(Client).syn().after(30).from_server_unseen().ack(Client).data(Client, 300);
+    script.stays(Client).syn().after(30).syn_ack_unseen().ack(Client).data(Client, 300);
     expect(&report(&[&script, &neighbour()]), &[]);
 }

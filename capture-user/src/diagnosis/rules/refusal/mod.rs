@@ -18,7 +18,8 @@ use crate::{
 };
 
 const UDP: u8 = 17;
-/// Where traceroute sends its probes by default: it lives on "time exceeded" and "port unreachable".
+/// Where traceroute sends its probes by default: it lives on "time exceeded" and "port
+/// unreachable".
 const TRACEROUTE_PORTS: std::ops::RangeInclusive<u16> = 33_434..=33_534;
 /// Ports from here on are those that systems give to clients (Linux: 32768 on, RFC 6335: 49152 on).
 const EPHEMERAL_PORTS: u16 = 32_768;
@@ -94,8 +95,8 @@ fn is_traceroute(flow: &FlowRecord) -> bool {
     }
 }
 
-/// An answer by UDP that came when the client no longer waited for it. The sender of the packet that
-/// was refused is taken for the client, so that here the ends are the wrong way round.
+/// An answer by UDP that came when the client no longer waited for it. The sender of the packet
+/// that was refused is taken for the client, so that here the ends are the wrong way round.
 fn is_late_answer(flow: &FlowRecord, icmp: &IcmpRecord) -> bool {
     let (asks, asked) = (flow.client.port(), flow.server.port());
     flow.protocol == UDP
@@ -214,7 +215,8 @@ fn next(group: &Group<'_>, refusal: Refusal) -> Vec<String> {
         }
         Refuser::Hop if refusal.message.meaning() == Meaning::TimeExceeded => {
             format!(
-                "`traceroute` from this gateway: the same routers again and again are a loop; look at the routes of {sender}"
+                "`traceroute` from this gateway: the same routers again and again are a loop; look \
+                 at the routes of {sender}"
             )
         }
         Refuser::Hop => format!("on {sender} or with whoever runs it: its routes and access lists"),

@@ -31,7 +31,8 @@ pub fn examine(flow: &FlowRecord, context: &Context<'_>, message: Message, cases
         return;
     }
     let has_left = icmp.left > 0;
-    // An error that came in by one interface and left by none, while SYNs do leave, was dropped here.
+    // An error that came in by one interface and left by none, while SYNs do leave, was dropped
+    // here.
     let is_dropped_here = !has_left && client.syns_left() > 0 && flow.tunnel == 0;
     let (verdict, side) = if is_dropped_here {
         (Verdict::DroppedByGateway, Side::Gateway)
@@ -62,14 +63,14 @@ pub fn words(group: &Group<'_>, unheard: Unheard) -> Words {
                  the client drops ICMP"
             ),
             format!("{} left this gateway towards the client", many(left, "ICMP error")),
-            "between this gateway and the client: look for a firewall that drops ICMP, the client's \
-             own included (compare with a capture there)",
+            "between this gateway and the client: look for a firewall that drops ICMP, the \
+             client's own included (compare with a capture there)",
         )
     } else {
         (
             format!("{message} for the client came to this gateway and did not leave it"),
-            "the ICMP error was seen coming in and not leaving, while SYNs of the same conversation \
-             do leave (NAT on this gateway could also hide that it left)"
+            "the ICMP error was seen coming in and not leaving, while SYNs of the same \
+             conversation do leave (NAT on this gateway could also hide that it left)"
                 .into(),
             "on this gateway: does its firewall drop forwarded ICMP (`nft list ruleset`)?",
         )
