@@ -100,7 +100,7 @@ impl Cases {
         let words = rules::words(&group);
         Finding {
             verdict: kind.verdict,
-            sentence: format!("{} ({}).", words.sentence, share(self.flows, total)),
+            sentence: format!("{}; {}.", words.sentence, share(self.flows, total)),
             side: kind.side,
             direction: kind.direction,
             confidence: *confidence,

@@ -117,7 +117,8 @@ pub fn words(group: &Group<'_>, mtu: Mtu) -> Words {
         Report::Left { sender: hop, is_own } => {
             let whose = if is_own { " (this gateway)" } else { "" };
             why.push(format!(
-                "{}; that left this gateway, and the {sender} does not act on it or does not get it",
+                "{}; that left this gateway, and the {sender} does not act on it or does not get \
+                 it",
                 reported(group, &format!("{hop}{whose}"), sender),
             ));
             format!(

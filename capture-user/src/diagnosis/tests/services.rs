@@ -28,7 +28,7 @@ fn one_in_trouble_among_a_thousand() {
     let report = report(&all);
     assert_eq!((report.flows, report.healthy_flows), (1_001, 1_000));
     assert_eq!(report.verdict, Verdict::HostRejects);
-    assert!(report.sentence.ends_with("(1 of 1,001 flows)."), "{report}");
+    assert!(report.sentence.ends_with("; 1 of 1,001 flows."), "{report}");
     assert_eq!(report.findings[0].clients, [CLIENT]);
 }
 
@@ -42,7 +42,7 @@ fn cases_of_one_kind_are_one_finding() {
     assert_eq!((finding.flows, finding.clients.len()), (5, 3));
     assert_eq!(finding.counts["icmp_errors"], 5);
     assert!(report.to_string().contains("and 2 more"), "{report}");
-    assert!(report.sentence.ends_with("(all 5 flows)."), "{report}");
+    assert!(report.sentence.ends_with("; all 5 flows."), "{report}");
 }
 
 #[test]
@@ -132,7 +132,8 @@ fn people_get_short_blocks() {
     let text = ask(&[&script, &neighbour()], &question()).to_string();
     let expected = "\
 203.0.113.2:8002 (tcp): host-rejects
-  The firewall of the host 203.0.113.2 itself rejects packets to 203.0.113.2:8002 with ICMP port unreachable (3/3) (the only flow).
+  The firewall of 203.0.113.2 rejects packets to port 8002 with ICMP port unreachable (3/3); \
+the only flow.
   At fault: the server; packets from client to server. Certain:
     - 3 times ICMP port unreachable (3/3) from 203.0.113.2 about packets from client to server
     - 203.0.113.2 is the very host that the packets are for

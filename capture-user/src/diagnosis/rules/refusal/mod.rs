@@ -17,6 +17,7 @@ use crate::{
     flows::{End, ErrorOrigin, FlowRecord, FlowState, IcmpRecord},
 };
 
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// Where traceroute sends its probes by default: it lives on "time exceeded" and "port
 /// unreachable".
@@ -168,7 +169,16 @@ pub fn words(group: &Group<'_>, refusal: Refusal) -> Words {
         sentence: sentence(group, refusal),
         why,
         next: next(group, refusal),
-        filter: format!("({} || tcp.flags.syn == 1)", message.protocol()),
+        filter: filter(group, message),
+    }
+}
+
+/// Of TCP what the error is about; of others all, for there is nothing to tell it by.
+fn filter(group: &Group<'_>, message: Message) -> String {
+    if group.protocol == TCP {
+        format!("({} || tcp.flags.syn == 1)", message.protocol())
+    } else {
+        String::new()
     }
 }
 
@@ -184,8 +194,12 @@ fn sentence(group: &Group<'_>, refusal: Refusal) -> String {
             "The host {sender} refuses {what} with {message}: nothing listens on the UDP port, or \
              its firewall rejects"
         ),
+        Refuser::Host { .. } if about == End::Client => format!(
+            "The firewall of {sender} rejects packets to port {} with {message}",
+            group.service.port()
+        ),
         Refuser::Host { .. } => {
-            format!("The firewall of the host {sender} itself rejects {what} with {message}")
+            format!("The firewall of the client {sender} rejects {what} with {message}")
         }
         Refuser::Gateway if message.is_host_unreachable() => format!(
             "This gateway ({sender}) rejects {what} with {message}: the next host does not answer \
