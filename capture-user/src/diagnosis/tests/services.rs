@@ -1,7 +1,7 @@
 use super::fixture::*;
 use crate::{
     diagnosis::{Diagnosis, Question, Verdict, diagnose},
-    flows::End::Client,
+    flows::End::{Client, Server},
 };
 
 fn rejected(client: &str) -> Script {
@@ -43,6 +43,29 @@ fn cases_of_one_kind_are_one_finding() {
     assert_eq!(finding.counts["icmp_errors"], 5);
     assert!(report.to_string().contains("and 2 more"), "{report}");
     assert!(report.sentence.ends_with("; all 5 flows."), "{report}");
+}
+
+/// However many are slow, and however sure that is.
+#[test]
+fn what_stops_conversations_is_worse_than_what_slows_them_down() {
+    let mut refused = Script::usual();
+    refused.syn().after(5).rst(Server);
+    let slow: Vec<_> = (0..3)
+        .map(|number| {
+            let mut script = Script::tcp(&format!("192.0.2.9:{}", 10_000 + number), SERVER);
+            // Its packets have another TTL than the RST, so that this is likely, and no more.
+            script.ttl(Server, 40).open().request(1);
+            for _ in 0..3 {
+                script.after(1).data(Server, 1_400).after(1).window(Client, 0).ack(Client);
+                script.after(300).window(Client, 500).same_ack(Client);
+            }
+            script
+        })
+        .collect();
+    let report = report(&std::iter::once(&refused).chain(&slow).collect::<Vec<_>>());
+    let verdicts: Vec<_> = report.findings.iter().map(|finding| finding.verdict).collect();
+    assert_eq!(verdicts, [Verdict::ResetInBetween, Verdict::ReceiverSlow], "{report}");
+    assert_eq!(report.verdict, Verdict::ResetInBetween);
 }
 
 #[test]

@@ -40,6 +40,15 @@ fn a_request_that_got_lost_is_no_slow_server() {
     assert_eq!(report.findings.len(), 1, "{report}");
 }
 
+/// Too little for a finding of loss, and yet what made the answer late.
+#[test]
+fn a_request_that_got_lost_once_is_no_slow_server() {
+    let mut script = Script::usual();
+    script.open().after(1).data(Client, 200).after(1_200).again(Client, 0, 200);
+    script.after(20).ack(Server).data(Server, 1_400).after(10).ack(Client).close();
+    expect(&report(&[&script]), &[]);
+}
+
 #[test]
 fn a_request_that_is_not_answered_yet() {
     let mut script = Script::usual();
