@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod diagnosis;
 pub mod flows;
 pub mod frame;
 pub mod host;

@@ -30,13 +30,24 @@ impl TimeBase {
 }
 
 /// One of the two ends of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// The one that asked.
     Client,
     /// The one that was asked.
     Server,
+}
+
+impl End {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
 }
 
 /// How far a conversation has come.
@@ -107,6 +118,7 @@ pub struct DirectionRecord {
     state: DirectionState,
     trouble: DirectionTrouble,
     acknowledged: u32,
+    base: TimeBase,
 }
 
 impl DirectionRecord {
@@ -216,6 +228,26 @@ impl DirectionRecord {
         (self.trouble.most_resent, self.trouble.most_resent_length)
     }
 
+    /// When its last segment passed, nanoseconds since 1970.
+    #[must_use]
+    pub fn last_packet(&self) -> Option<i64> {
+        self.base.unix(self.state.last_time)
+    }
+
+    /// When its highest sequence number last rose (by data, SYN or FIN that was no retransmission),
+    /// nanoseconds since 1970.
+    #[must_use]
+    pub fn last_rise(&self) -> Option<i64> {
+        self.base.unix(self.state.next_time)
+    }
+
+    /// Kernel's index of the interface that sees this direction come in, or for what this host sends
+    /// itself leave; 0 for none yet.
+    #[must_use]
+    pub fn interface(&self) -> u32 {
+        self.state.ifindex
+    }
+
     /// When its last new data passed, in nanoseconds of the monotonic clock; 0 for never.
     #[must_use]
     pub fn last_new_data(&self) -> u64 {
@@ -268,8 +300,8 @@ impl FlowRecord {
         let calm = Trouble::NEW;
         let troubled = trouble.unwrap_or(&calm);
         let client = client_side(&key.flow, known, troubled);
-        let low = direction(&known.low, &troubled.low, &known.high);
-        let high = direction(&known.high, &troubled.high, &known.low);
+        let low = direction(&known.low, &troubled.low, &known.high, base);
+        let high = direction(&known.high, &troubled.high, &known.low, base);
         let (low_end, high_end) = endpoints(&key.flow);
         let (client_end, server_end, from_client, from_server) = match client {
             Side::Low => (low_end, high_end, low, high),
@@ -315,8 +347,10 @@ fn direction(
     state: &DirectionState,
     trouble: &DirectionTrouble,
     other: &DirectionState,
+    base: TimeBase,
 ) -> DirectionRecord {
-    DirectionRecord { state: *state, trouble: *trouble, acknowledged: other.acknowledged(state) }
+    let acknowledged = other.acknowledged(state);
+    DirectionRecord { state: *state, trouble: *trouble, acknowledged, base }
 }
 
 /// Which side asked: the sender of the SYN; without one, the sender of the packet that was refused;
