@@ -15,6 +15,8 @@ use serde_json::Value;
 use xtask::lab::{Process, build, readers, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
+/// Client, ISP, gateway, core and server.
+const NAMESPACES: usize = 5;
 
 /// The demo has one output directory: one at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -53,7 +55,7 @@ fn namespaces(owner: u32) -> Vec<PathBuf> {
 fn demo_in_scene_2() -> Process {
     let mut demo = demo(&["--scene", "rejected"]);
     demo.wait_for_stderr("scene 2", Duration::from_secs(60)).unwrap();
-    assert_eq!(namespaces(demo.pid()).len(), 4);
+    assert_eq!(namespaces(demo.pid()).len(), NAMESPACES);
     demo
 }
 
@@ -122,7 +124,7 @@ fn what_a_killed_demo_leaves_goes_with_the_next() {
     let _alone = alone();
     let mut killed = demo_in_scene_2();
     killed.kill9().unwrap();
-    assert_eq!(namespaces(killed.pid()).len(), 4, "or this test shows nothing");
+    assert_eq!(namespaces(killed.pid()).len(), NAMESPACES, "or this test shows nothing");
     assert!(demo(&["--scene", "4"]).wait(Duration::from_secs(60)).unwrap().success());
     assert_eq!(namespaces(killed.pid()), <[PathBuf; 0]>::default());
 }
@@ -147,7 +149,18 @@ fn kept_labs_live_until_ctrl_c_and_are_checked_then() {
     let segments = xtask::lab::daemon::segments(&output().join("segments")).unwrap();
     let resets = readers::tshark(&segments, "tcp.flags.reset==1", &["tcp.srcport"]).unwrap();
     assert_eq!(resets, [["8004"], ["8004"]]);
-    assert_eq!(report()["scenes"][0]["counted"]["resets"], 1);
+    assert_eq!(report()["acts"][0]["counted"]["resets"], 1);
+}
+
+#[test]
+fn each_scene_can_be_played_alone() {
+    let _alone = alone();
+    for scene in ["loss-upstream", "gateway-drops", "reset-of-request", "mtu-black-hole", "14"] {
+        let mut demo = demo(&["--scene", scene]);
+        let status = demo.wait(Duration::from_secs(60)).unwrap();
+        assert!(status.success(), "{scene}: {status}\n{}\n{}", demo.stdout(), demo.stderr());
+        assert_eq!(report()["scenes"].as_array().unwrap().len(), 1);
+    }
 }
 
 #[test]

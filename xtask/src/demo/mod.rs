@@ -1,11 +1,17 @@
 //! `cargo xtask demo`: the lab, the daemon on its gateway, a few scenes, and a report that tshark
 //! confirms.
 
+mod act;
+mod asking;
+mod crowd;
+mod expectation;
 mod progress;
+mod props;
 mod report;
 mod scene;
-mod stage;
+mod text;
 mod trouble;
+pub mod verdict;
 
 use std::{
     env, fs,
@@ -16,10 +22,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use self::{
+    act::{Act, Played},
     progress::Progress,
-    report::{Checked, Report},
+    report::{Checked, CheckedAct, Report},
     scene::Scene,
-    stage::Played,
+    trouble::Frames,
 };
 use crate::lab::{
     Daemon, Lab, Metrics, Routed, RoutedOptions, build, daemon, http, interrupt,
@@ -33,13 +40,24 @@ pub struct Args {
     /// Keep the lab and the daemon running until Ctrl-C
     #[arg(long)]
     pub keep: bool,
-    /// Scene to play: working, rejected, not-listening (or its number), or all
-    #[arg(long, value_name = "NAME", default_value = "all")]
+    /// Scenes to play: one by its name or number; short for numbers 1, 2 and 4, one after the
+    /// other; all for all at the same time
+    #[arg(long, value_name = "NAME", default_value = scene::SHORT_NAME)]
     pub scene: String,
+    /// Healthy requests beside the scenes, to a port of their own; all scenes are then played at the
+    /// same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub crowd: u32,
 }
 
 /// With `--keep`: the open segment is published so often, in seconds, to be looked at.
 const KEEP_ROTATION: &str = "5";
+
+/// What client and server each send at most, in Mbit/s: see [`RoutedOptions::rate_mbit`].
+const RATE: u32 = 200;
+
+/// Size of the file for downloads: some hundred segments.
+const BIG_FILE_MIB: u64 = 1;
 
 /// Where the demo leaves what it made.
 struct Output {
@@ -51,7 +69,7 @@ struct Output {
 
 /// What the scenes left in the daemon.
 struct Performance {
-    played: Vec<Played>,
+    acts: Vec<(Act, Vec<Played>)>,
     /// Frames written by the last scrape.
     written_frames: u64,
     metrics_url: String,
@@ -71,18 +89,18 @@ pub fn run(args: Args) -> Result<()> {
     let output = Output::prepare()?;
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let performance = perform(args.keep, &scenes, &output, &progress)?;
+    let performance = perform(&args, &scenes, &output, &progress)?;
     progress.step("asking tshark, tcpdump and capinfos about the segments");
-    let Performance { played, written_frames, metrics_url } = performance;
+    let Performance { acts, written_frames, metrics_url } = performance;
     let segments = report::read_segments(&output.segments)?;
-    let files: Vec<_> = segments.iter().map(|segment| segment.file.clone()).collect();
-    let checked = played.into_iter().map(|played| Checked::new(played, &files));
+    let (scenes, acts) = check(acts, &segments)?;
     let mut report = Report {
         version: report::VERSION,
         started: started.to_string(),
         seconds: clock.elapsed().as_secs_f64(),
         ok: false,
-        scenes: checked.collect::<Result<_>>()?,
+        scenes,
+        acts,
         look: report::look_command(&segments, &output.segments),
         segments,
         written_frames,
@@ -94,30 +112,65 @@ pub fn run(args: Args) -> Result<()> {
     finish(&report, &output)
 }
 
+/// Looks in the segments for what was played.
+fn check(
+    acts: Vec<(Act, Vec<Played>)>,
+    segments: &[report::Segment],
+) -> Result<(Vec<Checked>, Vec<CheckedAct>)> {
+    let files: Vec<_> = segments.iter().map(|segment| segment.file.clone()).collect();
+    let frames = Frames::read(&files)?;
+    let (mut scenes, mut checked) = (Vec::new(), Vec::new());
+    for (act, played) in acts {
+        let of_act: Vec<_> =
+            played.into_iter().map(|played| Checked::new(played, act.ended, &frames)).collect();
+        checked.push(CheckedAct::new(act, &of_act, &frames));
+        scenes.extend(of_act);
+    }
+    Ok((scenes, checked))
+}
+
 /// Builds the lab, plays the scenes under the eyes of the daemon, and takes all down again.
 fn perform(
-    keep: bool,
-    scenes: &[&Scene],
+    args: &Args,
+    scenes: &[&'static Scene],
     output: &Output,
     progress: &Progress,
 ) -> Result<Performance> {
-    progress.step("building the lab: client — isp — gateway — server");
-    let lab = Lab::routed(&RoutedOptions::default())?;
+    progress.step("building the lab: client — isp — gateway — core — server");
+    let options = RoutedOptions { core: true, rate_mbit: Some(RATE), ..RoutedOptions::default() };
+    let lab = Lab::routed(&options)?;
     progress.step("starting captured on the gateway");
-    let daemon = start_daemon(&lab, &output.segments, keep)?;
-    let mut played = Vec::new();
-    for scene in scenes {
-        progress.step(&format!("scene {}, {}: {}", scene.number, scene.name, scene.description));
-        played.push(stage::play(&lab, &daemon, &output.site, scene)?);
-    }
-    if keep {
+    let daemon = start_daemon(&lab, &output.segments, args.keep)?;
+    // Scenes that wait for the same time-outs do so together.
+    let together = args.scene == "all" || args.crowd > 0;
+    let acts = scenes.chunks(if together { scenes.len() } else { 1 });
+    let acts = acts.map(|act| {
+        progress.step(&announcement(act, args.crowd));
+        act::play(&lab, &daemon, &output.site, act, args.crowd)
+    });
+    let acts = acts.collect::<Result<Vec<_>>>()?;
+    if args.keep {
+        let played: Vec<_> = acts.iter().flat_map(|(_, played)| played).collect();
         progress.pause(|| hold(&lab, &daemon, output, &played));
     }
     progress.step("stopping captured");
     let metrics_url = daemon.url("/metrics");
     let written_frames = save_metrics(&daemon, &output.top.join("metrics.txt"))?;
+    save_diagnosis(&daemon, &output.top.join("diagnosis.json"))?;
     daemon.stop()?;
-    Ok(Performance { played, written_frames, metrics_url })
+    Ok(Performance { acts, written_frames, metrics_url })
+}
+
+/// What is about to be played.
+fn announcement(act: &[&Scene], crowd: u32) -> String {
+    let mut text = match act {
+        [scene] => format!("scene {}, {}: {}", scene.number, scene.name, scene.description),
+        several => format!("{} scenes at the same time", several.len()),
+    };
+    if crowd > 0 {
+        text += &format!(" (and {crowd} healthy requests beside)");
+    }
+    text
 }
 
 /// Starts captured in tap mode on both interfaces of the gateway.
@@ -132,10 +185,10 @@ fn start_daemon<'a>(lab: &'a Routed, segments: &Path, keep: bool) -> Result<Daem
 }
 
 /// Shows what there is to explore, and waits for Ctrl-C.
-fn hold(lab: &Routed, daemon: &Daemon<'_>, output: &Output, played: &[Played]) {
+fn hold(lab: &Routed, daemon: &Daemon<'_>, output: &Output, played: &[&Played]) {
     let gateway = lab.gateway.name();
     let client = lab.client.name();
-    println!("{}", report::table(&played.iter().collect::<Vec<_>>()));
+    println!("{}", text::verdicts(played));
     println!("The lab stays until Ctrl-C. Meanwhile, from another terminal:");
     println!("  ip netns exec {gateway} curl -s {}", daemon.url("/metrics"));
     println!("  ip netns exec {gateway} tcpdump -ni {GATEWAY_OUTSIDE}");
@@ -151,6 +204,12 @@ fn save_metrics(daemon: &Daemon<'_>, path: &Path) -> Result<u64> {
     fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     let metrics = Metrics::parse(&text)?;
     Ok(metrics.count("capture_written_frames_total", &[]))
+}
+
+/// Keeps all that the daemon has to say of the services that it saw, if it does diagnosis.
+fn save_diagnosis(daemon: &Daemon<'_>, path: &Path) -> Result<()> {
+    let Some(text) = verdict::ask_all(daemon)? else { return Ok(()) };
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn finish(report: &Report, output: &Output) -> Result<()> {
@@ -174,7 +233,9 @@ impl Output {
         let top = shortest(&build::target_directory().join("demo"));
         let segments = empty_directory(top.join("segments"))?;
         let site = empty_directory(top.join("site"))?;
-        http::write_site(&site, 0)?;
+        http::write_site(&site, BIG_FILE_MIB)?;
+        // What an earlier daemon said must not stand for what this one does not say.
+        let _none = fs::remove_file(top.join("diagnosis.json"));
         Ok(Self { top, segments, site })
     }
 }

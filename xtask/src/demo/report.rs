@@ -1,16 +1,15 @@
-//! What the demo says at its end, for people and for programs.
+//! What the demo says at its end, for programs; [`super::text`] says it to people.
 
-use std::{
-    fmt::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    stage::Played,
-    trouble::{self, Trouble},
+    act::{Act, Played},
+    crowd::{self, Crowd},
+    trouble::{Frames, Trouble},
 };
 use crate::lab::{daemon, readers};
 
@@ -27,6 +26,8 @@ pub struct Report {
     pub ok: bool,
     /// What came of the scenes.
     pub scenes: Vec<Checked>,
+    /// What was played at the same time, and counted by the daemon.
+    pub acts: Vec<CheckedAct>,
     /// The segments that were written.
     pub segments: Vec<Segment>,
     /// Frames that the daemon had written when it was last asked.
@@ -42,10 +43,24 @@ pub struct Report {
 /// A scene, and what tshark found of it in the segments.
 #[derive(Debug, Serialize)]
 pub struct Checked {
-    /// What the daemon and the client say.
+    /// What the client and the daemon say.
     #[serde(flatten)]
     pub played: Played,
-    /// What tshark says.
+    /// Frames of the server's port in the segments.
+    pub frames: u64,
+    /// What tshark counts among them.
+    pub tshark: Trouble,
+    /// What was expected and did not happen.
+    pub disappointments: Vec<String>,
+}
+
+/// An act, and what tshark found of it in the segments.
+#[derive(Debug, Serialize)]
+pub struct CheckedAct {
+    /// What the daemon counted.
+    #[serde(flatten)]
+    pub act: Act,
+    /// What tshark counts, of all scenes and the crowd.
     pub tshark: Trouble,
     /// Do the daemon's counts equal tshark's?
     pub agrees: bool,
@@ -63,21 +78,32 @@ pub struct Segment {
 }
 
 /// Version of `report.json`; to be raised when a field changes its meaning or goes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 impl Checked {
-    /// Asks tshark about a scene that was played.
-    ///
-    /// # Errors
-    /// tshark failed or complained.
-    pub fn new(played: Played, segments: &[PathBuf]) -> Result<Self> {
-        let tshark = Trouble::of_segments(segments, played.port, played.ended)?;
-        let agrees = tshark == played.counted;
-        Ok(Self { played, tshark, agrees })
+    /// Looks in the segments for a scene of an act that ended at this time.
+    #[must_use]
+    pub fn new(played: Played, ended: Timestamp, segments: &Frames) -> Self {
+        let (frames, tshark) = segments.of_port(played.port, ended);
+        let mut disappointments = played.scene.expectation.disappointments(played.outcome, &tshark);
+        disappointments.extend(played.disappointments());
+        Self { played, frames, tshark, disappointments }
     }
+}
 
-    fn ok(&self) -> bool {
-        self.agrees && self.played.disappointments.is_empty()
+impl CheckedAct {
+    /// Compares what the daemon counted in an act with what tshark counts in its scenes.
+    #[must_use]
+    pub fn new(act: Act, scenes: &[Checked], segments: &Frames) -> Self {
+        let mut tshark = Trouble::default();
+        if act.crowd.is_some() {
+            tshark += &segments.of_port(crowd::PORT, act.ended).1;
+        }
+        for scene in scenes.iter().filter(|scene| act.scenes.contains(&scene.played.number)) {
+            tshark += &scene.tshark;
+        }
+        let agrees = tshark == act.counted;
+        Self { act, tshark, agrees }
     }
 }
 
@@ -103,8 +129,8 @@ pub fn look_command(segments: &[Segment], directory: &Path) -> String {
 }
 
 impl Report {
-    /// Notes complaints: fewer frames in the segments than were written, nothing written at all.
-    /// Then sets [`Self::ok`].
+    /// Notes complaints: fewer frames in the segments than were written, nothing written at all, a
+    /// crowd that is not well. Then sets [`Self::ok`].
     pub fn judge(&mut self) {
         let frames: u64 = self.segments.iter().map(|segment| segment.frames).sum();
         if frames < self.written_frames || frames == 0 {
@@ -113,7 +139,12 @@ impl Report {
                 self.written_frames
             ));
         }
-        self.ok = self.complaints.is_empty() && self.scenes.iter().all(Checked::ok);
+        let crowds = self.acts.iter().filter_map(|act| act.act.crowd.as_ref());
+        let unwell = crowds.flat_map(Crowd::disappointments);
+        self.complaints.extend(unwell.map(|what| format!("the crowd: {what}")));
+        self.ok = self.complaints.is_empty()
+            && self.acts.iter().all(|act| act.agrees)
+            && self.scenes.iter().all(|scene| scene.disappointments.is_empty());
     }
 
     /// Writes `report.json`.
@@ -124,136 +155,5 @@ impl Report {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    fn verdict(&self) -> String {
-        let frames: u64 = self.segments.iter().map(|segment| segment.frames).sum();
-        let lost: u64 = self.scenes.iter().map(|scene| scene.played.lost).sum();
-        let mut text = format!("{frames} frames captured, {lost} lost. ");
-        text += if self.scenes.iter().all(|scene| scene.agrees) {
-            "tshark counts the same SYN retransmissions, RSTs\nand ICMP unreachables in the segments."
-        } else {
-            "tshark DISAGREES, see below."
-        };
-        text
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let played: Vec<_> = self.scenes.iter().map(|scene| &scene.played).collect();
-        writeln!(f, "{}\n{}", table(&played), self.verdict())?;
-        for Checked { played, tshark, agrees } in &self.scenes {
-            for disappointment in &played.disappointments {
-                writeln!(f, "  scene {}: {disappointment}", played.number)?;
-            }
-            if !agrees {
-                let Played { number, counted, .. } = played;
-                writeln!(f, "  scene {number}: the daemon counts {counted}; tshark {tshark}")?;
-            }
-        }
-        for complaint in &self.complaints {
-            writeln!(f, "  {complaint}")?;
-        }
-        Ok(())
-    }
-}
-
-/// The scenes as a table.
-#[must_use]
-pub fn table(scenes: &[&Played]) -> String {
-    let mut text = format!(
-        "{:<18} {:>6} {:>9} {:>4}  {:<26} {}\n",
-        "scene", "frames", "SYN again", "RST", "ICMP unreachable", "client"
-    );
-    for played in scenes {
-        let Played { number, name, outcome, seconds, frames, counted, .. } = played;
-        let unreachables: Vec<_> = counted
-            .unreachables
-            .iter()
-            .map(|(message, count)| format!("{count} × {}", trouble::describe(message)))
-            .collect();
-        // Writing to a string does not fail.
-        let _written = writeln!(
-            text,
-            "{:<18} {frames:>6} {:>9} {:>4}  {:<26} {outcome} after {seconds:.3} s",
-            format!("{number} {name}"),
-            counted.syn_retransmissions,
-            counted.resets,
-            unreachables.join(", "),
-        );
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{
-        super::scene::{Outcome, SCENES},
-        *,
-    };
-
-    fn report(tshark: u64) -> Report {
-        let counted = Trouble { resets: 1, ..Trouble::default() };
-        let [_, _, scene] = &SCENES;
-        let played = Played {
-            number: scene.number,
-            name: scene.name,
-            description: scene.description,
-            port: scene.port,
-            outcome: Outcome::Refused,
-            error: None,
-            seconds: 0.001,
-            ended: jiff::Timestamp::UNIX_EPOCH,
-            frames: 2,
-            lost: 0,
-            counted: counted.clone(),
-            disappointments: Vec::new(),
-        };
-        let tshark = Trouble { resets: tshark, ..counted.clone() };
-        let agrees = tshark == counted;
-        Report {
-            version: VERSION,
-            started: "2025-01-01T00:00:00Z".to_owned(),
-            seconds: 5.0,
-            ok: false,
-            scenes: vec![Checked { played, tshark, agrees }],
-            segments: vec![Segment { file: "a.pcapng".into(), bytes: 500, frames: 2 }],
-            written_frames: 2,
-            look: String::new(),
-            metrics_url: String::new(),
-            complaints: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn agreement_is_ok() {
-        let mut report = report(1);
-        report.judge();
-        assert!(report.ok);
-        let text = report.to_string();
-        assert!(text.contains("4 not-listening") && text.contains("tshark counts the same"));
-    }
-
-    #[test]
-    fn a_difference_is_not() {
-        let mut report = report(2);
-        report.judge();
-        assert!(!report.ok);
-        assert!(
-            report
-                .to_string()
-                .contains("scene 4: the daemon counts 0 SYN retransmissions, 1 RSTs; tshark 0"),
-            "{report}"
-        );
-    }
-
-    #[test]
-    fn frames_missing_from_the_segments_are_not() {
-        let mut report = report(1);
-        report.written_frames = 3;
-        report.judge();
-        assert!(!report.ok);
-        assert!(report.to_string().contains("hold 2 frames, the daemon wrote 3"), "{report}");
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
-    net::{Ipv6Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream},
     path::Path,
     time::Duration,
 };
@@ -80,6 +80,38 @@ impl HttpServer {
     }
 }
 
+/// Several ports of one site, for a lab that needs many servers at once: one Python process, as
+/// [`HttpServer`] is, that can take its time.
+pub struct HttpServers {
+    _process: Process,
+}
+
+/// A port of [`HttpServers`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Listener {
+    /// TCP port, on all IPv4 and IPv6 addresses.
+    pub port: u16,
+    /// What passes between a request and the first byte of the answer.
+    pub thinking: Duration,
+}
+
+impl HttpServers {
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    /// It could not be started, ended, or does not listen within 20 s; with what it said.
+    pub fn start(namespace: &Namespace, directory: &Path, ports: &[Listener]) -> Result<Self> {
+        let mut command = namespace.command("python3");
+        command.args(["-c", include_str!("servers.py")]).arg(directory);
+        for Listener { port, thinking } in ports {
+            command.arg(format!("{port}:{}", thinking.as_secs_f64()));
+        }
+        let mut process = Process::start(&mut command)?;
+        process.wait_for_stderr("listening", Duration::from_secs(20))?;
+        Ok(Self { _process: process })
+    }
+}
+
 /// How long a client is patient.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -87,6 +119,20 @@ pub struct Patience {
     pub connect: Duration,
     /// Until all is done.
     pub total: Duration,
+}
+
+impl Patience {
+    /// So long for the connection, and a minute for the rest.
+    #[must_use]
+    pub fn to_connect(connect: Duration) -> Self {
+        Self { connect, ..Self::default() }
+    }
+
+    /// So long for all.
+    #[must_use]
+    pub fn in_all(total: Duration) -> Self {
+        Self { connect: total, total }
+    }
 }
 
 impl Default for Patience {
@@ -124,11 +170,27 @@ struct Written {
 /// # Errors
 /// curl could not be run, or did not take the request for one.
 pub fn get(namespace: &Namespace, url: &str, patience: Patience) -> Result<Transfer> {
+    get_from(namespace, None, url, patience)
+}
+
+/// As [`get`], from an address of the client's own choice.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_from(
+    namespace: &Namespace,
+    source: Option<IpAddr>,
+    url: &str,
+    patience: Patience,
+) -> Result<Transfer> {
     let mut curl = namespace.command("curl");
     // -q first: no configuration file. No proxy, whatever the environment says.
     curl.args(["-q", "--silent", "--globoff", "--noproxy", "*"]);
     curl.args(["--connect-timeout", &patience.connect.as_secs_f64().to_string()]);
     curl.args(["--max-time", &patience.total.as_secs_f64().to_string()]);
+    if let Some(source) = source {
+        curl.args(["--interface", &source.to_string()]);
+    }
     curl.args(["--write-out", "%{stderr}%{json}", url]);
     let output = command::output(&mut curl, b"")?;
     let written: Written = serde_json::from_slice(&output.stderr).with_context(|| {
@@ -142,4 +204,10 @@ pub fn get(namespace: &Namespace, url: &str, patience: Patience) -> Result<Trans
         seconds: written.time_total,
         error: written.errormsg,
     })
+}
+
+/// Does an answer, from its first byte on, begin as one with status 200 does?
+#[must_use]
+pub fn is_ok(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/1.0 200 ") || answer.starts_with(b"HTTP/1.1 200 ")
 }

@@ -6,7 +6,7 @@
 //!
 //! - [`Routed`]: `client — isp — gateway — server`, for the demo and the end-to-end tests.
 //! - [`Pair`]: two namespaces with nothing but wires between them, for mirror mode and generators.
-//! - [`Daemon`], [`HttpServer`], [`http::get`]: what runs in them.
+//! - [`Daemon`], [`HttpServer`], [`HttpServers`](http::HttpServers), [`http::get`]: what runs in them.
 //! - [`readers`]: other people's programs that judge what captured wrote.
 
 pub mod build;

@@ -1,4 +1,5 @@
-//! `client — isp — gateway — server`: two hosts, and the routers of two parties between them.
+//! `client — isp — gateway — server`: two hosts, and the routers of two parties between them. On
+//! demand there is a router of a third, `core`, between gateway and server.
 
 use std::{
     io::ErrorKind,
@@ -27,6 +28,9 @@ pub const GATEWAY_OUTSIDE: &str = "gw0";
 /// The gateway's interface towards the server.
 pub const GATEWAY_INSIDE: &str = "gw1";
 
+/// Hops between gateway and server, as far as times to live tell, in a lab with `core`.
+pub const SERVER_DISTANCE: u8 = 11;
+
 /// Port on which nothing listens, for trying the path: discard.
 const PROBE_PORT: u16 = 9;
 
@@ -50,6 +54,10 @@ pub struct RoutedOptions {
     /// download overruns the kernel's queues between namespaces (1,000 frames), which drop: a
     /// test that counts retransmissions needs a limit.
     pub rate_mbit: Option<u32>,
+    /// Put the router `core` between gateway and server, which then is [`SERVER_DISTANCE`] hops
+    /// away by its times to live: what `core` sends in the server's name can be told from what the
+    /// server sends.
+    pub core: bool,
 }
 
 impl Default for RoutedOptions {
@@ -61,19 +69,24 @@ impl Default for RoutedOptions {
             static_neighbours: true,
             in_order: true,
             rate_mbit: None,
+            core: false,
         }
     }
 }
 
-/// The four namespaces, joined, addressed and routed.
+/// The namespaces, joined, addressed and routed.
 #[derive(Debug)]
 pub struct Routed {
     /// Interface `cli0`: 198.51.100.2, 2001:db8:1::2.
     pub client: Namespace,
     /// Router. `isp0` towards the client: 198.51.100.1; `isp1` towards the gateway: 192.0.2.1.
     pub isp: Namespace,
-    /// Router. `gw0` towards the ISP: 192.0.2.2; `gw1` towards the server: 203.0.113.1.
+    /// Router. `gw0` towards the ISP: 192.0.2.2; `gw1` towards the server: 203.0.113.1, or towards
+    /// `core`: 198.18.0.1.
     pub gateway: Namespace,
+    /// Router, if [`RoutedOptions::core`] is set. `core0` towards the gateway: 198.18.0.2; `core1`
+    /// towards the server: 203.0.113.1.
+    pub core: Option<Namespace>,
     /// Interface `srv0`: 203.0.113.2, 2001:db8:3::2.
     pub server: Namespace,
 }
@@ -97,7 +110,8 @@ const fn port(role: &'static str, interface: &'static str, mac: &'static str, ho
     Port { role, interface, mac, host }
 }
 
-const PLANS: [Plan; 3] = [
+/// The links of all labs.
+const OUTSIDE: [Plan; 2] = [
     Plan {
         ends: [
             port("client", "cli0", "02:00:00:00:01:02", 2),
@@ -114,9 +128,31 @@ const PLANS: [Plan; 3] = [
         v4: "192.0.2.",
         v6: "2001:db8:2::",
     },
+];
+
+/// The link to the server without `core`.
+const INSIDE: [Plan; 1] = [Plan {
+    ends: [
+        port("gateway", GATEWAY_INSIDE, "02:00:00:00:03:01", 1),
+        port("server", "srv0", "02:00:00:00:03:02", 2),
+    ],
+    v4: "203.0.113.",
+    v6: "2001:db8:3::",
+}];
+
+/// The links to the server with `core`.
+const INSIDE_WITH_CORE: [Plan; 2] = [
     Plan {
         ends: [
-            port("gateway", GATEWAY_INSIDE, "02:00:00:00:03:01", 1),
+            port("gateway", GATEWAY_INSIDE, "02:00:00:00:04:01", 1),
+            port("core", "core0", "02:00:00:00:04:02", 2),
+        ],
+        v4: "198.18.0.",
+        v6: "2001:db8:4::",
+    },
+    Plan {
+        ends: [
+            port("core", "core1", "02:00:00:00:03:01", 1),
             port("server", "srv0", "02:00:00:00:03:02", 2),
         ],
         v4: "203.0.113.",
@@ -134,6 +170,14 @@ const ROUTES: [(&str, &str, &str); 8] = [
     ("gateway", "2001:db8:1::/64", "2001:db8:2::1"),
     ("server", "default", "203.0.113.1"),
     ("server", "default", "2001:db8:3::1"),
+];
+
+/// What `core` adds.
+const CORE_ROUTES: [(&str, &str, &str); 4] = [
+    ("gateway", "203.0.113.0/24", "198.18.0.2"),
+    ("gateway", "2001:db8:3::/64", "2001:db8:4::2"),
+    ("core", "default", "198.18.0.1"),
+    ("core", "default", "2001:db8:4::1"),
 ];
 
 /// No link-local addresses, duplicate address detection or router solicitation: these would put
@@ -163,23 +207,20 @@ impl Routed {
             client: namespace("client")?,
             isp: namespace("isp")?,
             gateway: namespace("gateway")?,
+            core: options.core.then(|| namespace("core")).transpose()?,
             server: namespace("server")?,
         };
-        lab.isp.sysctls(&FORWARDING)?;
-        lab.gateway.sysctls(&FORWARDING)?;
-        for plan in &PLANS {
+        for router in [Some(&lab.isp), Some(&lab.gateway), lab.core.as_ref()].into_iter().flatten()
+        {
+            router.sysctls(&FORWARDING)?;
+        }
+        let inside = if options.core { &INSIDE_WITH_CORE[..] } else { &INSIDE };
+        for plan in OUTSIDE.iter().chain(inside) {
             lab.join(plan, options)?;
         }
-        if options.in_order {
-            for namespace in [&lab.client, &lab.isp, &lab.gateway, &lab.server] {
-                namespace.run(&["sh", "-c", RECEIVE_ON_ONE_CPU])?;
-            }
-        }
-        if let Some(rate) = options.rate_mbit {
-            limit(&lab.client, "cli0", rate)?;
-            limit(&lab.server, "srv0", rate)?;
-        }
-        for (role, network, next_hop) in ROUTES {
+        lab.tune(options)?;
+        let core_routes = if options.core { &CORE_ROUTES[..] } else { &[] };
+        for (role, network, next_hop) in ROUTES.iter().chain(core_routes) {
             lab.role(role)?.ip(&format!("route add {network} via {next_hop}"))?;
         }
         lab.await_path(SERVER_V4.into())?;
@@ -187,17 +228,50 @@ impl Routed {
         Ok(lab)
     }
 
-    /// The namespace of a role: `client`, `isp`, `gateway` or `server`.
+    fn tune(&self, options: &RoutedOptions) -> Result<()> {
+        if options.in_order {
+            for namespace in self.namespaces() {
+                namespace.run(&["sh", "-c", RECEIVE_ON_ONE_CPU])?;
+            }
+        }
+        if let Some(rate) = options.rate_mbit {
+            limit(&self.client, "cli0", rate)?;
+            limit(&self.server, "srv0", rate)?;
+        }
+        if options.core {
+            // `core` takes one off, as any router does.
+            let start = (64 + 1 - SERVER_DISTANCE).to_string();
+            self.server.sysctls(&[
+                ("ipv4/ip_default_ttl", &start),
+                ("ipv6/conf/all/hop_limit", &start),
+                ("ipv6/conf/srv0/hop_limit", &start),
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// All namespaces, from client to server.
+    fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        let Self { client, isp, gateway, core, server } = self;
+        [client, isp, gateway].into_iter().chain(core).chain([server])
+    }
+
+    /// The namespace of a role: `client`, `isp`, `gateway`, `core` or `server`.
     ///
     /// # Errors
-    /// There is no such role.
+    /// The lab has no such role.
     pub fn role(&self, role: &str) -> Result<&Namespace> {
         match role {
             "client" => Ok(&self.client),
             "isp" => Ok(&self.isp),
             "gateway" => Ok(&self.gateway),
             "server" => Ok(&self.server),
-            other => anyhow::bail!("the lab has no {other}: client, isp, gateway or server"),
+            other => {
+                let core = self.core.as_ref().filter(|_| other == "core");
+                core.with_context(|| {
+                    format!("the lab has no {other}: client, isp, gateway, server")
+                })
+            }
         }
     }
 
