@@ -197,10 +197,11 @@ impl DirectionRecord {
         self.state.is_finished()
     }
 
-    /// Is its receive window closed now?
+    /// Is its receive window closed now? That of a RST, mostly 0, says nothing (rule 3 of
+    /// `docs/tcp-analysis.md`).
     #[must_use]
     pub fn is_window_closed(&self) -> bool {
-        self.state.last_window() == Some(0)
+        self.state.last_window() == Some(0) && !self.has_reset()
     }
 
     /// Bytes of payload sent, as far as sequence numbers tell; a SYN and a FIN count as one each.

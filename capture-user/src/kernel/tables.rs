@@ -223,6 +223,7 @@ impl Tables {
     /// # Errors
     /// The kernel did not tell.
     pub fn flows_limit(&self) -> Result<u64, TableError> {
+        use aya::maps::IterableMap as _;
         let info = self.flows.map().info().map_err(TableError::read(names::FLOWS))?;
         Ok(info.max_entries().into())
     }

@@ -103,6 +103,7 @@ fn endpoint(flow: &FlowView, end: EndpointView) -> String {
 fn rtt(seconds: Option<f64>) -> String {
     match seconds {
         None => "-".to_owned(),
+        Some(seconds) if seconds < 0.000_999_5 => format!("{:.0}µs", seconds * 1e6),
         Some(seconds) if seconds < 0.0995 => format!("{:.1}ms", seconds * 1000.0),
         Some(seconds) if seconds < 9.995 => format!("{:.0}ms", seconds * 1000.0),
         Some(seconds) => format!("{seconds:.0}s"),
@@ -236,7 +237,8 @@ mod tests {
         ] {
             assert_eq!(ago(time, now), text);
         }
-        assert_eq!(rtt(Some(0.00042)), "0.4ms");
+        assert_eq!(rtt(Some(0.000_042)), "42µs");
+        assert_eq!(rtt(Some(0.001)), "1.0ms");
         assert_eq!(rtt(Some(0.25)), "250ms");
         assert_eq!(rtt(Some(31.2)), "31s");
         assert_eq!(rtt(None), "-");

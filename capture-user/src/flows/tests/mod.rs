@@ -48,8 +48,9 @@ impl World {
     pub(super) fn tcp(&mut self, from: &str, to: &str, header: Header, millis: u64) -> &mut Self {
         let (flags, sequence, acknowledgment, length) = header;
         let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        let window = if flags & RST != 0 { 0 } else { 5000 };
         let segment =
-            Segment { sequence, acknowledgment, length, window: 5000, flags, ..Segment::default() };
+            Segment { sequence, acknowledgment, length, window, flags, ..Segment::default() };
         let (key, side) = FlowKey::of(&Packet {
             source: octets(from.ip()),
             destination: octets(to.ip()),

@@ -73,6 +73,7 @@ fn states_follow_the_conversation() {
     let record = refused.tcp(SERVER, CLIENT, (RST | ACK, 0, 101, 0), 1030).record();
     assert_eq!(record.state, FlowState::Refused);
     assert_eq!(record.from_server.count(Class::Reset), 1);
+    assert!(!record.from_server.is_window_closed());
     assert_eq!((record.from_server.reset_ttl(), record.from_server.ttl()), (Some(64), None));
 }
 
