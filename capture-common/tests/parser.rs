@@ -6,7 +6,7 @@ mod frames;
 use capture_common::parse::{Packet, Quote, depth, layers, parse};
 use capture_common::reason::Reason;
 use etherparse::SlicedPacket;
-use frames::{TCP, frame, network, same_transport};
+use frames::{frame, network, same_transport};
 use proptest::{collection::vec, prelude::*};
 
 const TCP: u8 = 6;

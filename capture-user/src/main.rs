@@ -35,6 +35,10 @@ fn main() -> ExitCode {
             print!("{}", config::default_text());
             ExitCode::SUCCESS
         }
+        Command::Diagnose(args) => match args.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, EXIT_FAILURE),
+        },
         Command::Flows(args) => match args.run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, EXIT_FAILURE),

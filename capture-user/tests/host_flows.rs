@@ -62,6 +62,10 @@ impl Daemon {
 }
 
 impl SnapshotSource for Daemon {
+    fn flows_limit(&self) -> Result<u64, String> {
+        Ok(1 << 16)
+    }
+
     fn interfaces(&self) -> Result<Vec<InterfaceSnapshot>, String> {
         Ok(Vec::new())
     }

@@ -4,7 +4,7 @@ use capture_common::{parse::Packet, reason::Reason};
 use etherparse::{NetSlice, TransportSlice};
 use proptest::{collection::vec, prelude::*};
 
-pub const TCP: u8 = 6;
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;

@@ -1,5 +1,6 @@
 //! The command line. Short options are tcpdump's where they mean the same.
 
+mod diagnose;
 mod flows;
 mod values;
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, DEFAULT_PATH, Format, Size};
 
+pub use diagnose::DiagnoseArgs;
 pub use flows::{FlowsArgs, FlowsError};
 pub use values::InterfaceArg;
 
@@ -37,6 +39,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the configuration.
     Config(ConfigArgs),
+    /// Ask the running daemon which side and which direction is at fault.
+    Diagnose(DiagnoseArgs),
     /// Ask the running daemon for its conversations, those with the most trouble first.
     Flows(FlowsArgs),
 }

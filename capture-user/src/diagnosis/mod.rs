@@ -8,6 +8,7 @@ mod case;
 mod context;
 mod finding;
 mod message;
+mod query;
 mod question;
 mod rules;
 mod services;
@@ -22,6 +23,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use finding::{Finding, Show};
+pub use query::DiagnosisQuery;
 pub use question::Question;
 pub use services::ServiceReport;
 pub use verdict::{Confidence, Direction, Side, Verdict};

@@ -134,6 +134,29 @@ pub struct QueryError {
     pub allowed: String,
 }
 
+impl QueryError {
+    pub(crate) fn new(name: &str, problem: impl Into<String>, allowed: impl Into<String>) -> Self {
+        // A name may be as long as a request.
+        let parameter = name.chars().take(40).collect();
+        Self { parameter, problem: problem.into(), allowed: allowed.into() }
+    }
+
+    /// An address; an IPv4-mapped one (RFC 4291, section 2.5.5.2) as the IPv4 one.
+    pub(crate) fn host(name: &str, value: &str) -> Result<IpAddr, Self> {
+        let host: IpAddr = value.parse().map_err(|_| {
+            let problem = format!("`{value}` is not an IP address");
+            Self::new(name, problem, "an IP address, no name")
+        })?;
+        Ok(host.to_canonical())
+    }
+
+    /// A port, but 0.
+    pub(crate) fn port(name: &str, value: &str) -> Result<u16, Self> {
+        let port = number(name, value, usize::from(u16::MAX))?;
+        Ok(port as u16)
+    }
+}
+
 impl FlowQuery {
     /// From the parameters of a URL: `sort`, `limit`, `host`, `port`, each at most once.
     ///
@@ -147,7 +170,7 @@ impl FlowQuery {
         for (name, value) in pairs {
             query.set(&name, &value)?;
             if seen.contains(&name) {
-                return Err(wrong(&name, "is there twice", "one value"));
+                return Err(QueryError::new(&name, "is there twice", "one value"));
             }
             seen.push(name);
         }
@@ -160,21 +183,13 @@ impl FlowQuery {
                 let names = SortBy::value_variants().iter().map(|sort| sort.name());
                 self.sort = SortBy::from_str(value, false).map_err(|_| {
                     let names = names.collect::<Vec<_>>().join(", ");
-                    wrong(name, format!("`{value}` is no order"), names)
+                    QueryError::new(name, format!("`{value}` is no order"), names)
                 })?;
             }
             "limit" => self.limit = number(name, value, MAX_LIMIT)?,
-            "host" => {
-                let host: IpAddr = value.parse().map_err(|_| {
-                    wrong(name, format!("`{value}` is not an IP address"), "an IP address, no name")
-                })?;
-                self.filter.host = Some(host.to_canonical());
-            }
-            "port" => {
-                let port = number(name, value, usize::from(u16::MAX))?;
-                self.filter.port = u16::try_from(port).ok();
-            }
-            _ => return Err(wrong(name, "is unknown", "sort, limit, host, port")),
+            "host" => self.filter.host = Some(QueryError::host(name, value)?),
+            "port" => self.filter.port = Some(QueryError::port(name, value)?),
+            _ => return Err(QueryError::new(name, "is unknown", "sort, limit, host, port")),
         }
         Ok(())
     }
@@ -196,14 +211,12 @@ impl FlowQuery {
 fn number(name: &str, value: &str, most: usize) -> Result<usize, QueryError> {
     let number = value.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| {
-        wrong(name, format!("`{value}` is not allowed"), format!("a number from 1 to {most}"))
+        QueryError::new(
+            name,
+            format!("`{value}` is not allowed"),
+            format!("a number from 1 to {most}"),
+        )
     })
-}
-
-fn wrong(name: &str, problem: impl Into<String>, allowed: impl Into<String>) -> QueryError {
-    // A name may be as long as a request.
-    let parameter = name.chars().take(40).collect();
-    QueryError { parameter, problem: problem.into(), allowed: allowed.into() }
 }
 
 #[cfg(test)]

@@ -18,18 +18,13 @@ use crate::flows::{FlowList, FlowQuery, FlowRecord, FlowView, QueryError, time_t
 /// two, since that is done on the async threads.
 const CHUNK: usize = 256;
 
-type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+pub(super) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 pub(super) async fn answer(
     Extract(state): Extract<State>,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
-    let Query(pairs) = parameters.map_err(|rejection| QueryError {
-        parameter: "query".to_owned(),
-        problem: rejection.to_string(),
-        allowed: "sort, limit, host, port".to_owned(),
-    })?;
-    let query = FlowQuery::from_pairs(pairs)?;
+    let query = FlowQuery::from_pairs(pairs(parameters, "sort, limit, host, port")?)?;
     let (list, permit) = state.walk(move |source| source.flow_records(&query)).await?;
     let list = list.map_err(|error| {
         log::warn!("flows: {error}");
@@ -38,6 +33,16 @@ pub(super) async fn answer(
     let json = Json::new(list, &query, Some(permit));
     let body = Body::from_stream(stream::iter(json));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// The parameters of a URL, in their order.
+pub(super) fn pairs(
+    parameters: Parameters,
+    allowed: &str,
+) -> Result<Vec<(String, String)>, QueryError> {
+    let Query(pairs) =
+        parameters.map_err(|rejection| QueryError::new("query", rejection.to_string(), allowed))?;
+    Ok(pairs)
 }
 
 /// A [`FlowsView`](crate::flows::FlowsView) in pieces: of the most that can be asked for, the whole

@@ -2,6 +2,7 @@
 //!
 //! [`serve`] accepts connections and bounds what a client can hold on to; [`routes`] answers.
 
+mod diagnosis;
 mod flows;
 mod routes;
 mod server;

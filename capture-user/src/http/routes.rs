@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::flows;
+use super::{diagnosis, flows};
 use crate::{
     flows::QueryError,
     metrics::{CONTENT_TYPE, Metrics},
@@ -35,7 +35,8 @@ const INDEX: &str = "captured\n\n\
     /healthz  200 while the process is alive\n\
     /readyz   200 when capturing, 503 with the reason otherwise\n\
     /v1/flows conversations as JSON: ?sort=trouble|retransmissions|bytes|packets|last|first|rtt\n          \
-    &limit=1..100000 (default 100) &host=ADDRESS &port=PORT\n";
+    &limit=1..100000 (default 100) &host=ADDRESS &port=PORT\n\
+    /v1/diagnosis which side is at fault, as JSON: ?host=ADDRESS &port=PORT &last=10m\n";
 
 /// What the server answers from.
 #[derive(Clone)]
@@ -133,6 +134,7 @@ pub(super) fn router(state: State) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/flows", get(flows::answer))
+        .route("/v1/diagnosis", get(diagnosis::answer))
         .fallback(|uri: Uri| async move { Failure::NotFound(uri.path().to_owned()) })
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
             Failure::MethodNotAllowed { method, path: uri.path().to_owned() }

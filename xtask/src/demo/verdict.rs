@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::lab::{Daemon, daemon::Answer};
 
 /// Is a daemon without the route `/v1/diagnosis` forgiven? Then scenes go without a verdict.
-pub const ROUTE_MAY_BE_MISSING: bool = true;
+pub const ROUTE_MAY_BE_MISSING: bool = false;
 
 /// What is wrong with a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

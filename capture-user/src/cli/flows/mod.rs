@@ -85,14 +85,10 @@ impl FlowsArgs {
     /// # Errors
     /// The daemon does not answer, or the standard output cannot be written to.
     pub fn run(&self) -> Result<(), FlowsError> {
-        let mut out = io::stdout().lock();
-        let is_terminal = out.is_terminal();
+        let is_terminal = io::stdout().is_terminal();
         loop {
-            let text = self.text(is_terminal)?;
-            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                Err(error) => return Err(error.into()),
+            if !print(&self.text(is_terminal)?)? {
+                return Ok(());
             }
             let Some(seconds) = self.watch else { return Ok(()) };
             thread::sleep(Duration::from_secs(seconds));
@@ -125,6 +121,16 @@ impl FlowsArgs {
         let width = if is_screen { terminal::columns() } else { None };
         let table = table::render(&view, width);
         Ok(if is_screen { format!("{CLEAR}{table}") } else { table })
+    }
+}
+
+/// Writes to the standard output; false if its reader has seen enough (`| head`), which is no error.
+pub(super) fn print(text: &str) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
