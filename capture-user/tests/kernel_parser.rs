@@ -77,6 +77,15 @@ fn icmp_error(kind: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
     message
 }
 
+/// An ICMPv6 redirect with these options and then a packet, in an option of this kind.
+fn redirect(options: &[u8], kind: u8) -> Vec<u8> {
+    let quoted = ipv6(17, &udp());
+    let units = (8 + quoted.len()).div_ceil(8) as u8;
+    let mut option = [&[kind, units, 0, 0, 0, 0, 0, 0], &quoted[..]].concat();
+    option.resize(usize::from(units) * 8, 0);
+    icmp_error(137, 0, &[&[0; 32], options, &option].concat())
+}
+
 fn tagged(tags: usize, ethertype: u16, rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     for tag in 1..tags {
@@ -219,6 +228,9 @@ fn corpus() -> Vec<Vec<u8>> {
         ethernet(0x86dd, &ipv6(59, &[])),
         ethernet(0x86dd, &ipv6(58, &icmp_error(1, 4, &ipv6(17, &udp())))),
         ethernet(0x86dd, &ipv6(58, &icmp_error(135, 0, &[0; 24]))),
+        ethernet(0x86dd, &ipv6(58, &redirect(&[2, 1, 0, 0, 0, 0, 0, 0], 4))),
+        ethernet(0x86dd, &ipv6(58, &redirect(&[], 4))),
+        ethernet(0x86dd, &ipv6(58, &redirect(&[], 0))),
         tagged(1, 0x0800, &v4_tcp),
         tagged(4, 0x86dd, &v6_tcp),
         tagged(5, 0x0800, &v4_tcp),

@@ -4,12 +4,19 @@ use super::{
     Load, Packet, Quote, be16,
     ip::{IPV4_MIN_LENGTH, IPV6_LENGTH},
     layers,
-    packet::mapped,
+    packet::{mapped, recall},
     transport::has_ports,
 };
 use crate::reason::Reason;
 
 const HEADER_LENGTH: usize = 8;
+
+/// Type of an ICMPv6 redirect.
+const REDIRECT: u8 = 137;
+/// Type of the option of a redirect that holds the packet.
+const REDIRECTED_HEADER: u8 = 4;
+/// Most options of a redirect that are looked at; it has two at most (RFC 4861, section 4.5).
+const MAX_OPTIONS: usize = 2;
 
 /// What is left of a quoted packet: where it starts and how many bytes of it the message holds.
 struct Quoted {
@@ -43,6 +50,16 @@ pub(super) fn parse<L: Load + ?Sized>(
         return Ok(());
     }
     let quoted = Quoted { offset: offset + HEADER_LENGTH, length: length - HEADER_LENGTH as u32 };
+    let quoted = match (packet.ip_version, kind) {
+        (6, REDIRECT) => redirected(frame, quoted)?,
+        _ => Some(quoted),
+    };
+    let Some(Quoted { offset, length }) = quoted else {
+        return Ok(());
+    };
+    // Through memory, and through 16 bits: the verifier wants a bound that it can remember.
+    packet.quote.mtu = offset as u16;
+    let quoted = Quoted { offset: usize::from(recall(&packet.quote.mtu)), length };
     if packet.ip_version == 6 {
         quote_v6(frame, quoted, &mut packet.quote)?;
     } else {
@@ -67,10 +84,34 @@ const fn next_mtu(ip_version: u8, header: [u8; HEADER_LENGTH]) -> u16 {
 
 /// The messages that quote the packet that they are about: ICMP unreachable, source quench,
 /// redirect, time exceeded, parameter problem (RFC 792); ICMPv6 types 1 to 4 (RFC 4443) and
-/// redirect, whose quote lies in an option and is not followed (RFC 4861).
+/// redirect (RFC 4861).
 #[inline(always)]
 const fn is_error(ip_version: u8, kind: u8) -> bool {
-    if ip_version == 6 { matches!(kind, 1..=4) } else { matches!(kind, 3..=5 | 11 | 12) }
+    if ip_version == 6 { matches!(kind, 1..=4 | REDIRECT) } else { matches!(kind, 3..=5 | 11 | 12) }
+}
+
+/// The packet in an option of an ICMPv6 redirect (RFC 4861, sections 4.5 and 4.6.3); `None` if there is
+/// no such option, which is allowed.
+#[inline(always)]
+fn redirected<L: Load + ?Sized>(frame: &L, message: Quoted) -> Result<Option<Quoted>, Reason> {
+    // The target's and the destination's address.
+    let mut at = message.behind(32);
+    for _ in 0..MAX_OPTIONS {
+        if at.length < 8 {
+            return Ok(None);
+        }
+        let [kind, units]: [u8; 2] = frame.load(at.offset).ok_or(Reason::TruncatedQuote)?;
+        let length = usize::from(units) * 8;
+        if length == 0 {
+            return Err(Reason::BadQuote);
+        }
+        if kind == REDIRECTED_HEADER {
+            let whole = at.length.min(length as u32);
+            return Ok(Some(Quoted { length: whole, ..at }.behind(8)));
+        }
+        at = at.behind(length);
+    }
+    Ok(None)
 }
 
 #[inline(always)]

@@ -228,7 +228,7 @@ impl fmt::Display for Said {
             write!(f, " ({side})")?;
         }
         if let Some(sentence) = &self.sentence {
-            write!(f, ": {sentence}")?;
+            write!(f, ": {}", sentence.trim_end_matches('.'))?;
         }
         self.also.iter().try_for_each(|verdict| write!(f, "; also {verdict}"))
     }
