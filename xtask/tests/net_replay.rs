@@ -61,23 +61,22 @@ fn replayed_captures_are_counted_as_by_tshark() {
     let pair = Lab::pair(&PairOptions { mtu: 9000, ..PairOptions::default() }).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().to_str().unwrap();
-    let daemon =
-        Daemon::start(&pair.monitor, &["-i", &pair.wires[0].monitor, "--count-only", "-w", target])
-            .unwrap();
     for file in FILES {
         let row = rows.iter().find(|row| row.file == file).unwrap();
-        let before = daemon.metrics().unwrap();
+        // A daemon for each: the same connection is in several of them, and would go on.
+        let arguments = ["-i", &pair.wires[0].monitor, "--count-only", "-w", target];
+        let daemon = Daemon::start(&pair.monitor, &arguments).unwrap();
         sent(replay(&pair, 0, &Path::new(CAPTURES).join(file), None));
         let frames = row.number("frames");
         let ingress = [("direction", "ingress")];
         let found = wait_until(PATIENCE, "all frames to be counted", || {
-            let found = daemon.metrics()?.since(&before);
+            let found = daemon.metrics()?;
             Ok((found.count("capture_received_frames_total", &ingress) == frames).then_some(found))
         });
         let found = found.unwrap_or_else(|error| panic!("{file}, {frames} frames: {error}"));
         for (column, count) in compared(&found) {
             assert_eq!(count, row.number(column), "{file}: {column}");
         }
+        daemon.stop().unwrap();
     }
-    daemon.stop().unwrap();
 }
