@@ -182,7 +182,7 @@ mod tests {
         assert!(report.ok, "{report}");
         let text = report.to_string();
         assert!(text.contains("4 not-listening") && text.contains("tshark counts the same"));
-        assert!(text.contains("nothing-listens (server): Nobody is at home."), "{text}");
+        assert!(text.contains("nothing-listens (server): Nobody is at home"), "{text}");
     }
 
     #[test]

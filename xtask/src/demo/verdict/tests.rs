@@ -43,7 +43,7 @@ fn what_is_said_of_the_service_is_found() {
     let rejected = said(REJECTED, "203.0.113.2:8002").unwrap();
     assert_eq!(
         rejected.to_string(),
-        "host-rejects (server): The host says no.; also answer-lost-to-client"
+        "host-rejects (server): The host says no; also answer-lost-to-client"
     );
     assert!(rejected.disappointments(&EXPECTED).is_empty());
     let closed = said(REJECTED, "[2001:db8:3::2]:8024").unwrap();
