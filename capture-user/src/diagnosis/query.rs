@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::flows::QueryError;
+use crate::flows::{QueryError, each_once};
 
 /// What `/v1/diagnosis` and `captured diagnose` are asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,14 +23,8 @@ impl DiagnosisQuery {
     pub fn from_pairs(
         pairs: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, QueryError> {
-        let (mut query, mut seen) = (Self::default(), Vec::new());
-        for (name, value) in pairs {
-            query.set(&name, &value)?;
-            if seen.contains(&name) {
-                return Err(QueryError::new(&name, "is there twice", "one value"));
-            }
-            seen.push(name);
-        }
+        let mut query = Self::default();
+        each_once(pairs, |name, value| query.set(name, value))?;
         Ok(query)
     }
 

@@ -166,14 +166,7 @@ impl FlowQuery {
         pairs: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, QueryError> {
         let mut query = Self::default();
-        let mut seen = Vec::new();
-        for (name, value) in pairs {
-            query.set(&name, &value)?;
-            if seen.contains(&name) {
-                return Err(QueryError::new(&name, "is there twice", "one value"));
-            }
-            seen.push(name);
-        }
+        each_once(pairs, |name, value| query.set(name, value))?;
         Ok(query)
     }
 
@@ -206,6 +199,22 @@ impl FlowQuery {
         }
         path
     }
+}
+
+/// Takes all parameters of a URL, of which none may be there twice.
+pub(crate) fn each_once(
+    pairs: impl IntoIterator<Item = (String, String)>,
+    mut set: impl FnMut(&str, &str) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    let mut seen = Vec::new();
+    for (name, value) in pairs {
+        set(&name, &value)?;
+        if seen.contains(&name) {
+            return Err(QueryError::new(&name, "is there twice", "one value"));
+        }
+        seen.push(name);
+    }
+    Ok(())
 }
 
 fn number(name: &str, value: &str, most: usize) -> Result<usize, QueryError> {

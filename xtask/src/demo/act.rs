@@ -91,7 +91,7 @@ pub fn play(
     let played = scenes.iter().zip(asked).map(|(scene, asked)| judge(daemon, scene, asked));
     let played = played.collect::<Result<_>>()?;
     if let Some(gathered) = &mut gathered {
-        gathered.said = verdict::ask(daemon, crowd::service(), "tcp")?;
+        gathered.said = Some(verdict::ask(daemon, crowd::service(), "tcp")?);
     }
     let added = after.since(&before);
     let act = Act {
@@ -141,7 +141,7 @@ fn judge(daemon: &Daemon<'_>, scene: &'static Scene, asked: Asked) -> Result<Pla
         outcome,
         error,
         seconds,
-        said,
+        said: Some(said),
         scene,
     })
 }

@@ -208,8 +208,8 @@ fn save_metrics(daemon: &Daemon<'_>, path: &Path) -> Result<u64> {
 
 /// Keeps all that the daemon has to say of the services that it saw, if it does diagnosis.
 fn save_diagnosis(daemon: &Daemon<'_>, path: &Path) -> Result<()> {
-    let Some(text) = verdict::ask_all(daemon)? else { return Ok(()) };
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, verdict::ask_all(daemon)?)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn finish(report: &Report, output: &Output) -> Result<()> {

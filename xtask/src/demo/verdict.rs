@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::lab::{Daemon, daemon::Answer};
 
-/// Is a daemon without the route `/v1/diagnosis` forgiven? Then scenes go without a verdict.
-pub const ROUTE_MAY_BE_MISSING: bool = false;
-
 /// What is wrong with a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -143,30 +140,27 @@ struct Finding {
     sentence: String,
 }
 
-/// Asks the daemon about a service; `None` if it does not know the route, and that is forgiven.
+/// Asks the daemon about a service.
 ///
 /// # Errors
 /// No answer, another status than 200, or not the answer that was agreed on.
-pub fn ask(daemon: &Daemon<'_>, service: SocketAddr, protocol: &str) -> Result<Option<Said>> {
+pub fn ask(daemon: &Daemon<'_>, service: SocketAddr, protocol: &str) -> Result<Said> {
     let path = format!("/v1/diagnosis?host={}&port={}", service.ip(), service.port());
-    let Some(body) = body(daemon.get(&path)?).with_context(|| daemon.url(&path))? else {
-        return Ok(None);
-    };
-    Said::parse(&body, service, protocol).with_context(|| daemon.url(&path)).map(Some)
+    let body = body(daemon.get(&path)?).with_context(|| daemon.url(&path))?;
+    Said::parse(&body, service, protocol).with_context(|| daemon.url(&path))
 }
 
-/// All that the daemon has to say, as JSON; `None` as in [`ask`].
+/// All that the daemon has to say, as JSON.
 ///
 /// # Errors
 /// No answer, or another status than 200.
-pub fn ask_all(daemon: &Daemon<'_>) -> Result<Option<String>> {
+pub fn ask_all(daemon: &Daemon<'_>) -> Result<String> {
     body(daemon.get("/v1/diagnosis")?)
 }
 
-fn body(answer: Answer) -> Result<Option<String>> {
+fn body(answer: Answer) -> Result<String> {
     match answer.status {
-        200 => Ok(Some(answer.body)),
-        404 if ROUTE_MAY_BE_MISSING => Ok(None),
+        200 => Ok(answer.body),
         status => bail!("status {status}: {}", answer.body.trim()),
     }
 }
