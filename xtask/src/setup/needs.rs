@@ -56,6 +56,7 @@ const fn header(group: Group, path: &'static str, package: &'static str) -> Need
 const NEEDS: &[Need] = &[
     program(Group::Native, "cc", "gcc"),
     program(Group::Native, "clang", "clang"),
+    program(Group::Native, "llc", "llvm"),
     Need { package: "libclang-dev", probe: Probe::LibClang, group: Group::Native },
     Need { package: "gcc-multilib", probe: Probe::BpfAsmHeaders, group: Group::Native },
     program(Group::Native, "m4", "m4"),
