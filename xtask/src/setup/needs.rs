@@ -64,6 +64,7 @@ const NEEDS: &[Need] = &[
     program(Group::Native, "pkg-config", "pkg-config"),
     header(Group::Native, "stdlib.h", "libc6-dev"),
     header(Group::Native, "libelf.h", "libelf-dev"),
+    header(Group::Native, "pcap/dlt.h", "libpcap-dev"),
     header(Group::Native, "zlib.h", "zlib1g-dev"),
     program(Group::Lab, "ip", "iproute2"),
     program(Group::Lab, "nft", "nftables"),
