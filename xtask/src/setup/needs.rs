@@ -76,6 +76,7 @@ const NEEDS: &[Need] = &[
     program(Group::Rivals, "dumpcap", "wireshark-common"),
     program(Group::Rivals, "netsniff-ng", "netsniff-ng"),
     program(Group::Lab, "ethtool", "ethtool"),
+    program(Group::Checkers, "bpftool", "bpftool"),
     program(Group::Checkers, "ping", "iputils-ping"),
     program(Group::Checkers, "prometheus", "prometheus"),
     program(Group::Checkers, "promtool", "prometheus"),
