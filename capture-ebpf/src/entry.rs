@@ -21,7 +21,8 @@ pub fn frame<H: Hook>(hook: &H) -> u32 {
         return H::PASS;
     };
     let length = hook.length();
-    account::frame(counters, hook.wire_frames(), length);
+    let wire_length = length + hook.tag_length();
+    account::frame(counters, hook.wire_frames(), wire_length);
     let Some(scratch) = hook.scratch() else {
         return H::PASS;
     };
@@ -37,11 +38,10 @@ pub fn frame<H: Hook>(hook: &H) -> u32 {
         return H::PASS;
     }
     let captures = interface.flags & interface_flags::CAPTURE != 0;
-    analyse(hook, scratch, (ifindex, length), captures, counters);
+    analyse(hook, scratch, (ifindex, wire_length), captures, counters);
     if !captures {
         return H::PASS;
     }
-    scratch.matched_rule = 0;
     scratch.interface = *interface;
     call_filter(hook, scratch);
     // No filter. Not by a tail call: without one, two look-ups of this frame's places are saved.
@@ -77,7 +77,7 @@ fn look<H: Hook>(hook: &H, length: u32, scratch: &mut Scratch) {
 fn analyse<H: Hook>(
     hook: &H,
     scratch: &mut Scratch,
-    (ifindex, length): (u32, u32),
+    (ifindex, wire_length): (u32, u32),
     captures: bool,
     counters: &mut Counters,
 ) {
@@ -88,7 +88,7 @@ fn analyse<H: Hook>(
         now: if captures || part != Part::None { clock::now() } else { 0 },
         ifindex,
         frames: hook.wire_frames() as u32,
-        bytes: length,
+        bytes: wire_length,
         ttl: packet.ttl,
         leaves: H::DIRECTION as u8,
         padding: [0; 2],

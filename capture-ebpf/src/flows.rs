@@ -109,3 +109,19 @@ pub fn icmp_left(scratch: &mut Scratch) {
         unsafe { &mut *trouble }.icmp_left();
     }
 }
+
+/// Has the conversation of the frame shown a trouble that the filter wants, this frame included?
+///
+/// The key is made anew: that of the entry stage is of an earlier frame if this one is no TCP segment.
+#[inline(never)]
+pub fn has_shown_wanted(scratch: &mut Scratch) -> bool {
+    let packet = innermost(&scratch.packets, &scratch.innermost);
+    if scratch.key.set(packet).is_none() {
+        return false;
+    }
+    match TROUBLE.get_ptr(&scratch.key) {
+        // SAFETY: as in observe.
+        Some(trouble) => unsafe { &*trouble }.shown() & scratch.wanted_trouble != 0,
+        None => false,
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! `ingress` (XDP) and `egress` (tc) parse and account every frame, run the TCP step, and hand the
 //! frame to the later stages by tail calls: filter, then deliver. A frame is never dropped here
-//! but by mirror mode: every way out of a program that is not a delivery lets the frame go on.
+//! but in mirror mode: every way out of a program that is not a delivery lets the frame go on.
 #![no_std]
 #![no_main]
 #![warn(unused)]
@@ -15,7 +15,6 @@ mod access;
 mod account;
 mod clock;
 mod entry;
-mod filter;
 mod flows;
 mod interfaces;
 mod mirror;
@@ -36,16 +35,16 @@ pub fn ingress(ctx: XdpContext) -> u32 {
     entry::frame(&Ingress(ctx))
 }
 
-/// Drops or passes what no rule of the configuration wants; calls the deliver stage for the rest.
-#[xdp(frags)]
-pub fn filter_xdp(ctx: XdpContext) -> u32 {
-    filter::frame(&Ingress(ctx))
-}
-
 /// Copies or redirects a frame that the filter wants.
 #[xdp(frags)]
 pub fn deliver_xdp(ctx: XdpContext) -> u32 {
     stages::deliver(&Ingress(ctx))
+}
+
+/// As `deliver_xdp`, if the conversation has shown what the filter asks for.
+#[xdp(frags)]
+pub fn deliver_troubled_xdp(ctx: XdpContext) -> u32 {
+    stages::deliver_troubled(&Ingress(ctx))
 }
 
 /// For benchmarks: calls `ingress` with frames of many conversations.
@@ -60,16 +59,16 @@ pub fn egress(ctx: TcContext) -> i32 {
     entry::frame(&Egress(ctx)) as i32
 }
 
-/// As `filter_xdp`, for what goes out.
-#[classifier]
-pub fn filter_tc(ctx: TcContext) -> i32 {
-    filter::frame(&Egress(ctx)) as i32
-}
-
 /// As `deliver_xdp`, for what goes out.
 #[classifier]
 pub fn deliver_tc(ctx: TcContext) -> i32 {
     stages::deliver(&Egress(ctx)) as i32
+}
+
+/// As `deliver_troubled_xdp`, for what goes out.
+#[classifier]
+pub fn deliver_troubled_tc(ctx: TcContext) -> i32 {
+    stages::deliver_troubled(&Egress(ctx)) as i32
 }
 
 /// The verifier refuses an endless loop, and so a program in which a panic can be reached.

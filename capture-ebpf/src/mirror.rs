@@ -66,9 +66,8 @@ fn write_header(hook: &Ingress, scratch: &Scratch) -> Result<(), KernelLoss> {
         queue: hook.queue(),
         slot: scratch.interface.slot as u8,
         direction: Direction::Ingress as u8,
-        matched_rule: scratch.matched_rule as u8,
         magic: FRAME_HEADER_MAGIC,
-        padding: [0; 2],
+        padding: [0; 3],
     };
     // SAFETY: the bytes lie between data_meta and data, checked above; unaligned, since nothing
     // says where a driver's frames start.

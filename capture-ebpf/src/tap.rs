@@ -79,7 +79,7 @@ fn record<H: Hook, const N: usize>(
     // eight bytes as all records of a ring buffer are; the header is plain integers.
     unsafe { (&raw mut (*record).header).write(header::<H>(hook, scratch, length)) };
     // SAFETY: at most N bytes, checked above.
-    let copied = unsafe { hook.copy((&raw mut (*record).bytes).cast(), bytes) };
+    let copied = unsafe { hook.copy(&raw mut (*record).bytes, bytes) };
     if copied.is_err() {
         entry.discard(BPF_RB_NO_WAKEUP.into());
         return Err(KernelLoss::CopyFailed);
@@ -99,9 +99,8 @@ fn header<H: Hook>(hook: &H, scratch: &Scratch, captured_length: u32) -> FrameHe
         queue: hook.queue(),
         slot: scratch.interface.slot as u8,
         direction: H::DIRECTION as u8,
-        matched_rule: scratch.matched_rule as u8,
         magic: FRAME_HEADER_MAGIC,
-        padding: [0; 2],
+        padding: [0; 3],
     }
 }
 

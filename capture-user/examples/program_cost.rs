@@ -7,10 +7,11 @@ use std::{io::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{TestRun as _, TestRunOptions};
-use capture_common::abi::{
-    Direction, FilterRule, FilterRules, InterfaceConfig, interface_flags, names, rule_flags,
+use capture_common::abi::{Direction, InterfaceConfig, interface_flags, names};
+use capture_user::{
+    filter::{Filter, Unmatched},
+    kernel::{FrameRing, Object, Settings, Tables},
 };
-use capture_user::kernel::{FrameRing, Object, Settings, Tables};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
@@ -22,40 +23,34 @@ const SETTINGS: Settings = Settings { flows: 65_536, ring_bytes: 64 << 20 };
 const LOOPBACK: u32 = 1;
 /// Frames of one measurement, at least.
 const FRAMES: u32 = 2_000_000;
-/// The port that no frame has, and the one that all have.
-const OTHER_PORT: u16 = 9;
+/// The port that all frames have.
 const PORT: u16 = 80;
+/// Matches all frames.
+const FILTER: &str = "tcp port 80 and host 203.0.113.1";
+/// Matches none of them, as its last test finds.
+const OTHER: &str = "tcp port 80 and host 203.0.113.4";
 
 /// What is run.
 struct Case {
     name: &'static str,
     flags: u32,
-    /// Rules of the filter: that many that do not match, then one that does.
-    misses: Option<u32>,
+    /// The expression; empty for none.
+    filter: &'static str,
     frame_bytes: usize,
 }
 
 const COUNT: u32 = 0;
 const CAPTURE: u32 = interface_flags::CAPTURE;
 
-const CASES: [Case; 7] = [
-    Case { name: "ingress, count only", flags: COUNT, misses: None, frame_bytes: 60 },
-    Case { name: "ingress, count only", flags: COUNT, misses: None, frame_bytes: 1514 },
-    Case {
-        name: "ingress, filter (1 rule), tap",
-        flags: CAPTURE,
-        misses: Some(0),
-        frame_bytes: 60,
-    },
-    Case {
-        name: "ingress, filter (16 rules), tap",
-        flags: CAPTURE,
-        misses: Some(15),
-        frame_bytes: 60,
-    },
-    Case { name: "ingress, tap", flags: CAPTURE, misses: None, frame_bytes: 60 },
-    Case { name: "ingress, tap", flags: CAPTURE, misses: None, frame_bytes: 512 },
-    Case { name: "ingress, tap", flags: CAPTURE, misses: None, frame_bytes: 1514 },
+const CASES: [Case; 8] = [
+    Case { name: "ingress, count only", flags: COUNT, filter: "", frame_bytes: 60 },
+    Case { name: "ingress, count only", flags: COUNT, filter: "", frame_bytes: 1514 },
+    Case { name: "ingress, filter, no match", flags: CAPTURE, filter: OTHER, frame_bytes: 60 },
+    Case { name: "ingress, filter, no match", flags: CAPTURE, filter: OTHER, frame_bytes: 1514 },
+    Case { name: "ingress, filter, tap", flags: CAPTURE, filter: FILTER, frame_bytes: 60 },
+    Case { name: "ingress, tap", flags: CAPTURE, filter: "", frame_bytes: 60 },
+    Case { name: "ingress, tap", flags: CAPTURE, filter: "", frame_bytes: 512 },
+    Case { name: "ingress, tap", flags: CAPTURE, filter: "", frame_bytes: 1514 },
 ];
 
 fn main() -> Result<()> {
@@ -87,7 +82,8 @@ fn measure(
 ) -> Result<f64> {
     let config = InterfaceConfig { flags: case.flags, snap_length: 262_144, ..Default::default() };
     tables.set_interface(LOOPBACK, &config)?;
-    tables.set_filter(0, 0, case.misses.map(rules).as_ref())?;
+    let filter = Filter { expression: case.filter.parse()?, ..Filter::default() };
+    tables.set_filter(0, &filter, 0, Unmatched::Pass)?;
     for handshake in [segment(SYN, 60), reply(SYN | ACK), segment(ACK, 60)] {
         run(object, &handshake, 1)?;
     }
@@ -106,7 +102,8 @@ fn measure(
     }
     let after = tables.counters(0, Direction::Ingress)?;
     let delivered = after.delivered_frames - before.delivered_frames;
-    let expected = if case.flags & CAPTURE != 0 { u64::from(frames) } else { 0 };
+    let captures = case.flags & CAPTURE != 0 && case.filter != OTHER;
+    let expected = if captures { u64::from(frames) } else { 0 };
     ensure!(delivered == expected, "{delivered} frames delivered instead of {expected}");
     Ok(took.as_secs_f64() * 1e9 / f64::from(frames))
 }
@@ -126,23 +123,6 @@ fn drain(ring: &mut FrameRing) {
 /// Half of the ring: a record is at most twice its frame and 128 bytes.
 fn frames_in_ring(frame_bytes: usize) -> u32 {
     SETTINGS.ring_bytes / (2 * frame_bytes as u32 + 128)
-}
-
-fn rules(misses: u32) -> FilterRules {
-    let port = |port| FilterRule {
-        flags: rule_flags::PORT,
-        port_low: port,
-        port_high: port,
-        ..Default::default()
-    };
-    let mut rules = FilterRules { count: misses + 1, ..Default::default() };
-    for rule in rules.rules.iter_mut().take(misses as usize) {
-        *rule = port(OTHER_PORT);
-    }
-    if let Some(last) = rules.rules.get_mut(misses as usize) {
-        *last = port(PORT);
-    }
-    rules
 }
 
 const SYN: u8 = 0x02;

@@ -1,16 +1,25 @@
 //! Asks the running daemon over HTTP, for the commands that show what it knows.
 //!
-//! Plain HTTP to the address that is named, and nothing between: proxies of the environment are not
-//! asked, and redirects are not followed.
+//! Plain HTTP to the address or the Unix socket that is named, and nothing between: proxies of the
+//! environment are not asked, and redirects are not followed.
 
 mod target;
 
-use std::{fmt, io, str::FromStr, time::Duration};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use axum::body::{Body, to_bytes};
-use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
+use hyper::{Method, Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 
 pub use target::{Target, TargetError};
 
@@ -42,19 +51,33 @@ pub enum ClientError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no socket, nobody listens at it, or this user may not connect.
+    #[error(
+        "no daemon answers at {}: {source}\n\
+         Is `captured run` running on this host, and are you the user that it runs as (root)? If its \
+         control socket is elsewhere (`control.socket` in its configuration, or --control), name it: \
+         --control PATH",
+        path.display()
+    )]
+    NoSocket {
+        /// What was tried.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// Somebody listens there who does not speak HTTP, or who stopped in the middle.
-    #[error("{url} did not give a whole answer: {reason}\nIs it captured that listens there?")]
+    #[error("{place} did not give a whole answer: {reason}\nIs it captured that listens there?")]
     Broken {
-        /// What was asked.
-        url: String,
+        /// The address or socket that was asked.
+        place: String,
         /// How it ended.
         reason: String,
     },
     /// The daemon refused.
-    #[error("the daemon at {url} refused: {message} (HTTP {status})")]
+    #[error("the daemon at {place} refused: {message} (HTTP {status})")]
     Refused {
-        /// What was asked.
-        url: String,
+        /// The address or socket that was asked.
+        place: String,
         /// Its code.
         status: u16,
         /// Its reason.
@@ -122,20 +145,86 @@ impl fmt::Display for DaemonUrl {
 /// # Errors
 /// The daemon does not answer, or with another status than 200.
 pub fn get(url: &str, path_and_query: &str) -> Result<String, ClientError> {
-    let url: DaemonUrl = url.parse()?;
+    let place = Place::Url(url.parse()?);
+    exchange(&place, Method::GET, path_and_query, String::new())
+}
+
+/// As [`get`], through the daemon's control socket.
+///
+/// # Errors
+/// As there.
+pub fn get_control(socket: &Path, path: &str) -> Result<String, ClientError> {
+    exchange(&Place::Socket(socket.to_owned()), Method::GET, path, String::new())
+}
+
+/// The answer's body to a PUT of JSON, through the daemon's control socket. Blocks as [`get`].
+///
+/// # Errors
+/// As there.
+pub fn put(socket: &Path, path: &str, json: String) -> Result<String, ClientError> {
+    exchange(&Place::Socket(socket.to_owned()), Method::PUT, path, json)
+}
+
+/// Where a daemon is asked.
+enum Place {
+    Url(DaemonUrl),
+    Socket(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => url.fmt(out),
+            Self::Socket(path) => path.display().fmt(out),
+        }
+    }
+}
+
+impl Place {
+    /// The value of the header `Host`.
+    fn host(&self) -> String {
+        match self {
+            Self::Url(url) => format!("{}:{}", url.host, url.port),
+            Self::Socket(_) => "localhost".to_owned(),
+        }
+    }
+
+    fn broken(&self, reason: impl ToString) -> ClientError {
+        ClientError::Broken { place: self.to_string(), reason: reason.to_string() }
+    }
+
+    fn unreachable(&self, source: io::Error) -> ClientError {
+        match self {
+            Self::Url(url) => ClientError::Unreachable { url: url.to_string(), source },
+            Self::Socket(path) => ClientError::NoSocket { path: path.clone(), source },
+        }
+    }
+}
+
+fn exchange(
+    place: &Place,
+    method: Method,
+    path: &str,
+    body: String,
+) -> Result<String, ClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(async {
-        let stream = connect(&url).await?;
-        let late = |_| broken(&url, format!("nothing more came within {ANSWER:?}"));
-        timeout(ANSWER, ask(&url, path_and_query, stream)).await.map_err(late)?
+        let question = async {
+            match place {
+                Place::Url(url) => ask(place, connect(url).await?, method, path, body).await,
+                Place::Socket(socket) => {
+                    let stream = UnixStream::connect(socket).await;
+                    let stream = stream.map_err(|source| place.unreachable(source))?;
+                    ask(place, stream, method, path, body).await
+                }
+            }
+        };
+        let late = |_| place.broken(format!("nothing more came within {ANSWER:?}"));
+        timeout(ANSWER, question).await.map_err(late)?
     });
     // Looking up a name may hang in a thread of its own.
     runtime.shutdown_background();
     answer
-}
-
-fn broken(url: &DaemonUrl, reason: impl ToString) -> ClientError {
-    ClientError::Broken { url: url.to_string(), reason: reason.to_string() }
 }
 
 async fn connect(url: &DaemonUrl) -> Result<TcpStream, ClientError> {
@@ -147,25 +236,38 @@ async fn connect(url: &DaemonUrl) -> Result<TcpStream, ClientError> {
         .map_err(|source| ClientError::Unreachable { url: url.to_string(), source })
 }
 
-async fn ask(url: &DaemonUrl, path: &str, stream: TcpStream) -> Result<String, ClientError> {
-    let error = |error: hyper::Error| broken(url, crate::chain(&error));
+async fn ask(
+    place: &Place,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    method: Method,
+    path: &str,
+    body: String,
+) -> Result<String, ClientError> {
+    let error = |error: hyper::Error| place.broken(crate::chain(&error));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(error)?;
     tokio::spawn(connection);
-    let request = Request::get(path)
-        .header(header::HOST, format!("{}:{}", url.host, url.port))
-        .header(header::USER_AGENT, concat!("captured/", env!("CARGO_PKG_VERSION")))
-        .body(Body::empty())
-        .map_err(|cause| broken(url, cause))?;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, place.host())
+        .header(header::USER_AGENT, concat!("captured/", env!("CARGO_PKG_VERSION")));
+    if !body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(Body::from(body)).map_err(|cause| place.broken(cause))?;
     let answer = sender.send_request(request).await.map_err(error)?;
     let status = answer.status();
     let body = to_bytes(Body::new(answer.into_body()), MOST_BYTES).await;
-    let body = body.map_err(|cause| broken(url, crate::chain(&cause)))?;
-    let text = String::from_utf8(body.into()).map_err(|_| broken(url, "it is not UTF-8"))?;
+    let body = body.map_err(|cause| place.broken(crate::chain(&cause)))?;
+    let text = String::from_utf8(body.into()).map_err(|_| place.broken("it is not UTF-8"))?;
     if status == StatusCode::OK {
         return Ok(text);
     }
-    let (url, message) = (format!("{url}{path}"), refusal(&text));
-    Err(ClientError::Refused { url, status: status.as_u16(), message })
+    let place = match place {
+        Place::Url(_) => format!("{place}{path}"),
+        Place::Socket(_) => place.to_string(),
+    };
+    Err(ClientError::Refused { place, status: status.as_u16(), message: refusal(&text) })
 }
 
 /// The daemon's reason, which is JSON, or whatever else answered.

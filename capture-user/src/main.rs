@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use capture_user::{
-    cli::{Cli, Command, EXIT_USAGE},
+    cli::{Cli, Command, EXIT_FAILURE, EXIT_USAGE},
     config, daemon,
 };
 use clap::Parser as _;
@@ -39,15 +39,16 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, EXIT_FAILURE),
         },
+        Command::Filter(args) => match args.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Command::Flows(args) => match args.run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, EXIT_FAILURE),
         },
     }
 }
-
-/// Exit code for what went wrong with the right command line.
-const EXIT_FAILURE: u8 = 1;
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
     eprintln!("captured: {error}");

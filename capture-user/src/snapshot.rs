@@ -3,6 +3,7 @@
 use capture_common::abi::{Counters, Mode};
 
 use crate::{
+    filter::Filter,
     flows::{FlowList, FlowQuery},
     ledger::Ledger,
 };
@@ -44,8 +45,8 @@ pub struct InterfaceSnapshot {
     /// Mirror mode: `Some(true)` if the driver copies frames into the UMEM, `Some(false)` for zero
     /// copy. `None` in tap mode.
     pub copy: Option<bool>,
-    /// The filter as configured, for people; empty for no filter.
-    pub filter: String,
+    /// The filter in force.
+    pub filter: Filter,
     /// Counters of the kernel programs, summed over all CPUs: ingress, egress.
     pub counters: [Counters; 2],
 }

@@ -1,20 +1,17 @@
 //! The real programs under `BPF_PROG_RUN`: what they count, match, deliver and lose.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
-use std::path::Path;
-
 use aya::programs::{TestRun as _, TestRunOptions};
 use capture_common::{
     abi::{
-        Counters, Direction, FilterRule, FilterRules, FrameHeader, InterfaceConfig, KernelLoss,
-        Mode, interface_flags, names, rule_flags,
+        Counters, Direction, FrameHeader, InterfaceConfig, KernelLoss, Mode, interface_flags, names,
     },
     class::Class,
     flow::FlowKey,
     parse::{Packet, parse},
 };
 use capture_user::{
-    config::{Config, compile_filter},
+    filter::{Filter, Unmatched},
     kernel::{Object, Settings, Tables},
 };
 
@@ -41,6 +38,10 @@ fn capturing() -> InterfaceConfig {
 fn run(object: &mut Object, frame: &[u8]) -> u32 {
     let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
     object.xdp(names::XDP_INGRESS).unwrap().test_run(options).unwrap().return_value
+}
+
+fn filter(expression: &str) -> Filter {
+    Filter { expression: expression.parse().unwrap(), ..Filter::default() }
 }
 
 fn counters(tables: &Tables) -> Counters {
@@ -78,7 +79,7 @@ fn every_size_is_delivered_whole() {
         let record = ring.next_record().unwrap();
         let header = FrameHeader::from_bytes(record).unwrap();
         assert_eq!((header.original_length, header.captured_length), (size as u32, size as u32));
-        assert_eq!((header.ifindex, header.slot, header.matched_rule), (LOOPBACK, 0, 0));
+        assert_eq!((header.ifindex, header.slot), (LOOPBACK, 0));
         assert!(header.timestamp > 0);
         assert_eq!(&record[FrameHeader::SIZE..][..size], &frame);
         let counters = counters(&tables);
@@ -137,74 +138,61 @@ fn a_full_ring_loses_frames_and_counts_each() {
 }
 
 #[test]
-fn filter_decides_and_names_its_rule() {
-    let mut config = capturing();
-    let (mut object, mut tables) = load(config);
+fn the_filter_decides_from_one_frame_to_the_next() {
+    let (mut object, mut tables) = load(capturing());
     let mut ring = object.take_frames().unwrap();
-    let port = |port| FilterRule {
-        flags: rule_flags::PROTOCOL | rule_flags::PORT,
-        protocol: 17,
-        port_low: port,
-        port_high: port,
-        ..FilterRule::default()
-    };
-    let mut rules = FilterRules { count: 2, ..FilterRules::default() };
-    rules.rules[..2].copy_from_slice(&[port(123), port(53)]);
-    tables.set_filter(0, 0, Some(&rules)).unwrap();
-    run(&mut object, &udp(80, 100));
-    run(&mut object, &udp(53, 100));
-    assert_eq!(FrameHeader::from_bytes(ring.next_record().unwrap()).unwrap().matched_rule, 2);
+    tables.set_filter(0, &filter("udp port 53 or 123"), 0, Unmatched::Pass).unwrap();
+    assert_eq!(run(&mut object, &udp(80, 100)), XDP_PASS);
     assert!(ring.next_record().is_none());
+    assert_eq!(run(&mut object, &udp(53, 100)), XDP_PASS);
+    assert!(ring.next_record().is_some());
     assert_eq!((counters(&tables).received_frames, counters(&tables).matched_frames), (2, 1));
 
-    // The other generation comes into force with the interface's configuration, not before.
-    rules.rules[1] = port(80);
-    tables.set_filter(0, 1, Some(&rules)).unwrap();
-    run(&mut object, &udp(80, 100));
+    tables.set_filter(0, &filter("udp port 80"), 0, Unmatched::Pass).unwrap();
+    run(&mut object, &udp(53, 100));
     assert!(ring.next_record().is_none());
-    config.filter_generation = 1;
-    tables.set_interface(LOOPBACK, &config).unwrap();
     run(&mut object, &udp(80, 100));
     assert!(ring.next_record().is_some());
 
-    tables.set_filter(0, 1, None).unwrap();
+    tables.set_filter(1, &filter("tcp"), 0, Unmatched::Pass).unwrap();
+    run(&mut object, &udp(80, 100));
+    assert!(ring.next_record().is_some(), "the filter of another interface");
+
+    tables.set_filter(0, &Filter::default(), 0, Unmatched::Pass).unwrap();
     run(&mut object, &udp(9, 100));
     assert!(ring.next_record().is_some(), "no filter, everything matches");
 }
 
-/// From the text of a configuration to the verdict: addresses cross every layer.
+/// From the expression to the verdict: addresses cross every layer.
 #[test]
-fn rules_of_the_configuration_match_addresses() {
+fn expressions_match_addresses() {
     let (mut object, mut tables) = load(capturing());
     let mut ring = object.take_frames().unwrap();
-    let mut matches = |condition: &str| {
-        let text = format!("[[interface]]\nname = 'a'\nfilter = [{{ {condition} }}]\n");
-        let config = Config::parse(Path::new("test.toml"), &text).unwrap();
-        let rules = compile_filter(&config.interfaces[0].filter);
-        tables.set_filter(0, 0, Some(&rules)).unwrap();
+    let mut matches = |expression: &str| {
+        tables.set_filter(0, &filter(expression), 0, Unmatched::Pass).unwrap();
         run(&mut object, &udp(53, 100));
         ring.next_record().is_some()
     };
     for wanted in [
-        "host = '192.0.2.1'",
-        "host = '203.0.113.9'",
-        "net = '192.0.2.0/24'",
-        "net = '203.0.113.8/31'",
-        "net = '0.0.0.0/0'",
-        "protocol = 'udp', host = '203.0.113.9', port = 53",
-        "protocol = 'ip'",
+        "host 192.0.2.1",
+        "host 203.0.113.9",
+        "net 192.0.2.0/24",
+        "net 203.0.113.8/31",
+        "net 0.0.0.0/0",
+        "udp and host 203.0.113.9 and port 53",
+        "ip",
     ] {
         assert!(matches(wanted), "{wanted}");
     }
     for unwanted in [
-        "host = '192.0.2.2'",
-        "net = '192.0.3.0/24'",
-        "net = '2001:db8::/32'",
-        "net = '::ffff:192.0.2.0/120'",
-        "host = 'c000:201::'",
-        "protocol = 'tcp', host = '203.0.113.9', port = 53",
-        "host = '203.0.113.9', port = '54-60'",
-        "protocol = 'ip6'",
+        "host 192.0.2.2",
+        "net 192.0.3.0/24",
+        "net 2001:db8::/32",
+        "net ::ffff:192.0.2.0/120",
+        "host c000:201::",
+        "tcp and host 203.0.113.9 and port 53",
+        "host 203.0.113.9 and portrange 54-60",
+        "ip6",
     ] {
         assert!(!matches(unwanted), "{unwanted}");
     }
@@ -219,13 +207,12 @@ fn mirror_without_a_socket_lets_frames_pass() {
     assert_eq!((counted.matched_frames, counted.delivered_frames), (1, 0));
     assert_eq!(counted.lost_frames[KernelLoss::NoSocket as usize], 1);
 
-    let mut rules = FilterRules { count: 1, ..FilterRules::default() };
-    rules.rules[0] = FilterRule { flags: rule_flags::PROTOCOL, protocol: 6, ..rules.rules[0] };
-    tables.set_filter(0, 0, Some(&rules)).unwrap();
+    tables.set_filter(0, &filter("tcp"), 0, Unmatched::Pass).unwrap();
     assert_eq!(run(&mut object, &udp(53, 100)), XDP_PASS, "unmatched, to be passed");
-    let flags = mirror.flags | interface_flags::DROP_UNMATCHED;
-    tables.set_interface(LOOPBACK, &InterfaceConfig { flags, ..mirror }).unwrap();
+    tables.set_filter(0, &filter("tcp"), 0, Unmatched::Drop).unwrap();
     assert_eq!(run(&mut object, &udp(53, 100)), XDP_DROP, "unmatched, to be dropped");
+    assert_eq!(run(&mut object, &tcp(0x10, 7)), XDP_PASS, "matched, but there is no socket");
+    assert_eq!(counters(&tables).matched_frames, 2);
 }
 
 #[test]
@@ -244,7 +231,6 @@ fn a_syn_again_is_a_retransmission_and_a_reset_a_reset() {
     assert_eq!(tables.flow_count().unwrap(), 1);
 }
 
-/// For the curious: the time that each program takes for a frame in the cache.
 /// What `capture_flows_evicted_total` is derived from.
 #[test]
 fn conversations_that_are_not_there_any_more_were_evicted() {
@@ -277,6 +263,7 @@ fn conversations_that_are_not_there_any_more_were_evicted() {
     assert_eq!(counters(&tables).flows_created, created + 1);
 }
 
+/// For the curious: the time that the ingress program takes for a frame in the cache.
 #[test]
 fn programs_say_how_long_they_take() {
     let (mut object, _tables) = load(InterfaceConfig::default());

@@ -1,20 +1,26 @@
 //! Starts that must fail: the exit code, one message, and nothing left behind. Needs root.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{fs, net::TcpListener, os::unix::net::UnixListener, path::Path};
 
 use xtask::lab::{Daemon, Lab, Namespace, PairOptions, build};
 
 /// Runs `captured run` behind other programs' arguments; it must end with this code and one line.
 fn refused(namespace: &Namespace, wrapper: &[&str], arguments: &[&str], code: i32) -> String {
     let captured = build::captured().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let control = directory.path().join("control.sock");
     let mut words = wrapper.to_vec();
     words.extend([captured.to_str().unwrap(), "run", "--quiet"]);
+    if !arguments.contains(&"--control") {
+        words.extend(["--control", control.to_str().unwrap()]);
+    }
     words.extend(arguments);
     let output = namespace.command(words[0]).args(&words[1..]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert_eq!(said.trim().lines().count(), 1, "{said}");
+    assert!(!control.exists());
     said
 }
 
@@ -92,13 +98,28 @@ fn second_daemon_leaves_the_first_alone() {
 }
 
 #[test]
+fn taken_control_socket_is_named() {
+    let pair = Lab::pair(&PairOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (stored, socket) = (directory.path().join("segments"), directory.path().join("c.sock"));
+    let _taken = UnixListener::bind(&socket).unwrap();
+    let arguments = ["-i", "mon0", "-w", stored.to_str().unwrap(), "--control"];
+    let arguments = [&arguments[..], &[socket.to_str().unwrap()]].concat();
+    let said = refused(&pair.monitor, &[], &arguments, 1);
+    assert!(said.contains(socket.to_str().unwrap()) && said.contains("--control"), "{said}");
+    assert!(socket.exists(), "it is the other program's");
+    nothing_attached(&pair.monitor);
+    nothing_written(&stored);
+}
+
+#[test]
 fn mistakes_in_the_configuration_have_file_line_and_key() {
     let pair = Lab::pair(&PairOptions::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("bad.toml");
     let stored = directory.path().join("segments");
     let interface = "[[interface]]\nname = \"mon0\"\n";
-    for (mistake, key) in [("mode = \"span\"\n", "mode"), ("filter = [{ port = 70000 }]\n", "port")]
+    for (mistake, key) in [("mode = \"span\"\n", "mode"), ("filter = \"tcp porrt 80\"\n", "filter")]
     {
         fs::write(&config, format!("{interface}{mistake}")).unwrap();
         let arguments = ["--config", config.to_str().unwrap(), "-w", stored.to_str().unwrap()];

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FRAMES: u32 = 50;
 
 fn configure(path: &Path, port: u16) {
-    let text = format!("[[interface]]\nname = \"mon0\"\nfilter = [{{ port = {port} }}]\n");
+    let text = format!("[[interface]]\nname = \"mon0\"\nfilter = \"port {port}\"\n");
     fs::write(path, text).unwrap();
 }
 
@@ -52,7 +52,7 @@ fn sighup_changes_the_filter_and_a_mistake_changes_nothing() {
     assert!(line.contains("interface[mon0].filter"), "{line}");
     assert_eq!(written_after_sending(&daemon, &pair), 2 * PART);
 
-    fs::write(&config, "[[interface]]\nname = \"mon0\"\nfliter = []\n").unwrap();
+    fs::write(&config, "[[interface]]\nname = \"mon0\"\nfliter = \"\"\n").unwrap();
     daemon.process().signal(Signal::SIGHUP).unwrap();
     let line = daemon.process().wait_for_stderr("not reloaded", PATIENCE).unwrap();
     assert!(line.contains("captured.toml:3") && line.contains("fliter"), "{line}");

@@ -20,16 +20,14 @@ pub enum KernelLoss {
     NoMetadata = 2,
     /// The bytes of the frame could not be copied.
     CopyFailed = 3,
-    /// A stage of the programs was missing (the daemon is being set up or taken down).
-    NoStage = 4,
 }
 
 impl KernelLoss {
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 4;
     /// All, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::RingFull, Self::NoSocket, Self::NoMetadata, Self::CopyFailed, Self::NoStage];
+        [Self::RingFull, Self::NoSocket, Self::NoMetadata, Self::CopyFailed];
 
     /// The value of the Prometheus label `stage`.
     #[must_use]
@@ -39,7 +37,6 @@ impl KernelLoss {
             Self::NoSocket => "no_socket",
             Self::NoMetadata => "no_metadata",
             Self::CopyFailed => "copy_failed",
-            Self::NoStage => "no_stage",
         }
     }
 }

@@ -50,12 +50,10 @@ pub struct FrameHeader {
     pub slot: u8,
     /// A [`Direction`].
     pub direction: u8,
-    /// Why it was captured: 0 for no filter, otherwise 1 + the number of the rule that matched.
-    pub matched_rule: u8,
     /// [`FRAME_HEADER_MAGIC`].
     pub magic: u8,
     /// Zero.
-    pub padding: [u8; 2],
+    pub padding: [u8; 3],
 }
 
 const _: () = assert!(size_of::<FrameHeader>() == 32);
@@ -68,7 +66,7 @@ impl FrameHeader {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::SIZE] = bytes.get(..Self::SIZE)?.try_into().ok()?;
-        if bytes[28 + 1] != FRAME_HEADER_MAGIC {
+        if bytes[28] != FRAME_HEADER_MAGIC {
             return None;
         }
         // SAFETY: FrameHeader is repr(C) of integers only, so any 32 bytes are a valid value, and
@@ -107,9 +105,8 @@ mod tests {
             queue: 6,
             slot: 7,
             direction: 1,
-            matched_rule: 9,
             magic: FRAME_HEADER_MAGIC,
-            padding: [0; 2],
+            padding: [0; 3],
         };
         assert_eq!(FrameHeader::from_bytes(&bytes_of(&header)), Some(header));
     }

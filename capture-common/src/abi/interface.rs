@@ -33,15 +33,13 @@ pub struct InterfaceConfig {
     pub flags: u32,
     /// Most bytes of a frame that are copied in tap mode.
     pub snap_length: u32,
-    /// Which of the two generations of filter rules is in force: 0 or 1.
-    pub filter_generation: u32,
     /// A [`Mode`].
     pub mode: u8,
     /// Zero.
     pub padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<InterfaceConfig>() == 20);
+const _: () = assert!(size_of::<InterfaceConfig>() == 16);
 
 /// Value of the map [`INTERFACES`](super::names::INTERFACES), an open-addressed table by the
 /// interface's index: an array look-up is inlined into the program, a hash look-up is a call, and
@@ -55,7 +53,7 @@ pub struct InterfaceEntry {
     pub config: InterfaceConfig,
 }
 
-const _: () = assert!(size_of::<InterfaceEntry>() == 24);
+const _: () = assert!(size_of::<InterfaceEntry>() == 20);
 
 /// Places in the table.
 pub const INTERFACE_PLACES: u32 = 1024;

@@ -4,7 +4,6 @@
 //! every bit pattern is a valid value; their sizes are asserted at compile time.
 
 mod counters;
-mod filter;
 mod frame;
 mod interface;
 pub mod names;
@@ -12,7 +11,6 @@ mod scratch;
 mod vary;
 
 pub use counters::{Counters, KernelLoss, counters_index};
-pub use filter::{FilterRule, FilterRules, MAX_FILTER_RULES, rule_flags};
 pub use frame::{Direction, FRAME_HEADER_MAGIC, FrameHeader};
 pub use interface::{
     INTERFACE_PLACES, INTERFACE_PROBES, InterfaceConfig, InterfaceEntry, MAX_INTERFACES,

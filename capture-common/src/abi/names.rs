@@ -10,8 +10,6 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const FLOWS: &str = "FLOWS";
 /// LRU hash: [`TroubleKey`](crate::flow::TroubleKey) → [`Trouble`](crate::flow::Trouble).
 pub const TROUBLE: &str = "TROUBLE";
-/// Array of [`FilterRules`](super::FilterRules): two generations for each interface.
-pub const FILTERS: &str = "FILTERS";
 /// The ring buffer that carries frames in tap mode.
 pub const FRAMES: &str = "FRAMES";
 /// The AF_XDP sockets, indexed by [`socket_index`](super::socket_index).
@@ -38,19 +36,22 @@ pub const XDP_VARY: &str = "vary_flows";
 
 /// XDP entry program: parse, account, TCP step.
 pub const XDP_INGRESS: &str = "ingress";
-/// XDP filter program (rules of the configuration).
-pub const XDP_FILTER: &str = "filter_xdp";
 /// XDP program that delivers a frame that its filter wants.
 pub const XDP_DELIVER: &str = "deliver_xdp";
+/// XDP program that delivers such a frame if its conversation has shown the wanted trouble.
+pub const XDP_DELIVER_TROUBLED: &str = "deliver_troubled_xdp";
 /// tc entry program: what leaves.
 pub const TC_EGRESS: &str = "egress";
-/// tc filter program (rules of the configuration).
-pub const TC_FILTER: &str = "filter_tc";
 /// tc program that delivers a frame that its filter wants.
 pub const TC_DELIVER: &str = "deliver_tc";
+/// tc program that delivers such a frame if its conversation has shown the wanted trouble.
+pub const TC_DELIVER_TROUBLED: &str = "deliver_troubled_tc";
 
 /// Slot of the deliver program in both stage tables.
 pub const STAGE_DELIVER: u32 = 0;
+/// Slot of the program that delivers frames of troubled conversations only: a filter sets
+/// [`Scratch::wanted_trouble`](super::Scratch::wanted_trouble) and calls it.
+pub const STAGE_DELIVER_TROUBLED: u32 = 1;
 /// First filter slot; the slot of an interface is this plus its interface slot. An empty filter
 /// slot means that every frame matches.
-pub const STAGE_FILTER_BASE: u32 = 1;
+pub const STAGE_FILTER_BASE: u32 = 2;

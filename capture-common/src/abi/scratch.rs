@@ -26,10 +26,12 @@ pub struct Scratch {
     pub seen: Seen,
     /// The conversation that the frame belongs to, or is about.
     pub key: TroubleKey,
-    /// 0 for no filter, otherwise 1 + the number of the rule that matched.
-    pub matched_rule: u32,
     /// The interface's configuration when the frame came.
     pub interface: InterfaceConfig,
+    /// Bits of [`shown`](crate::flow::shown), one of which the conversation must have shown for the
+    /// frame to be delivered. A filter sets it before it calls
+    /// [`STAGE_DELIVER_TROUBLED`](super::names::STAGE_DELIVER_TROUBLED); otherwise it is old.
+    pub wanted_trouble: u32,
     /// A [`Reason`](crate::reason::Reason), or [`Scratch::PARSED`].
     pub reason: u8,
     /// Which of `packets` the counters and the TCP step are about.
@@ -37,7 +39,7 @@ pub struct Scratch {
     /// Not 0 for a frame that leaves and came in by one of our interfaces.
     pub forwarded: u8,
     /// Zero.
-    pub padding: u8,
+    pub padding: [u8; 5],
 }
 
 impl Scratch {
@@ -47,6 +49,8 @@ impl Scratch {
     pub const OUTER: usize = 0;
     /// Index of the headers inside a tunnel.
     pub const INNER: usize = 1;
+    /// Where a filter stores the trouble that it wants, in bytes from the start.
+    pub const WANTED_TROUBLE_OFFSET: usize = core::mem::offset_of!(Self, wanted_trouble);
 }
 
 /// The headers that a frame is judged by: `packets` and `which` are [`Scratch::packets`] and
@@ -61,7 +65,7 @@ pub fn innermost<'a>(packets: &'a [Packet; 2], which: &u8) -> &'a Packet {
 }
 
 const _: () =
-    assert!(size_of::<Scratch>() == 2 * size_of::<Packet>() + 24 + 8 + 8 + 44 + 4 + 20 + 4);
+    assert!(size_of::<Scratch>() == 2 * size_of::<Packet>() + 24 + 8 + 8 + 44 + 16 + 4 + 8);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), only integers, no implicit padding (asserted by the size above).

@@ -3,6 +3,7 @@
 mod conversation;
 mod key;
 mod segment;
+pub mod shown;
 mod step;
 mod trouble;
 pub mod tunnel;

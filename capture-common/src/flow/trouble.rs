@@ -4,7 +4,7 @@
 use super::{FlowKey, Seen, Segment, Side, Sight, tcp_flags};
 use crate::{
     class::{Class, Classes, LossSide},
-    parse::{Packet, recall},
+    parse::{Packet, depth, has_ports, layers, recall},
 };
 
 /// Holes that are remembered of a direction.
@@ -116,6 +116,25 @@ const _: () = assert!(size_of::<IcmpError>() == 40);
 const _: () = assert!(size_of::<Trouble>() == 256);
 
 impl TroubleKey {
+    /// Becomes the key of the conversation that a packet belongs to, which for an ICMP error is the
+    /// one that it quotes; returns which endpoint sent the packet, or the quoted one. `None` if it
+    /// belongs to none: its transport header was not reached, or its protocol has no ports. The key
+    /// may then be of no conversation at all.
+    #[inline(always)]
+    pub fn set(&mut self, packet: &Packet) -> Option<Side> {
+        if packet.depth != depth::TRANSPORT {
+            return None;
+        }
+        if packet.has(layers::QUOTE) {
+            return self.set_quoted(packet);
+        }
+        if !has_ports(packet.protocol) {
+            return None;
+        }
+        self.protocol = u32::from(packet.protocol);
+        Some(self.flow.set(packet))
+    }
+
     /// Becomes the key of the conversation that an ICMP error quotes; see [`FlowKey::set_quoted`].
     #[inline(always)]
     pub fn set_quoted(&mut self, packet: &Packet) -> Option<Side> {

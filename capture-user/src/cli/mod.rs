@@ -1,6 +1,8 @@
 //! The command line. Short options are tcpdump's where they mean the same.
 
 mod diagnose;
+mod expression;
+pub mod filter;
 mod flows;
 mod values;
 
@@ -11,11 +13,17 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::config::{Config, ConfigError, DEFAULT_PATH, Format, Size};
 
 pub use diagnose::DiagnoseArgs;
+pub use expression::{GivenError, GivenFilter};
+pub use filter::FilterArgs;
 pub use flows::{FlowsArgs, FlowsError};
 pub use values::InterfaceArg;
 
+use flows::print;
+
 /// Exit code for a wrong command line or configuration, the same as clap's.
 pub const EXIT_USAGE: u8 = 2;
+/// Exit code for what went wrong with the right command line.
+pub const EXIT_FAILURE: u8 = 1;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -41,6 +49,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Ask the running daemon which side and which direction is at fault.
     Diagnose(DiagnoseArgs),
+    /// Change or show the filters of the running daemon.
+    Filter(FilterArgs),
     /// Ask the running daemon for its conversations, those with the most trouble first.
     Flows(FlowsArgs),
 }
@@ -85,6 +95,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = values::listen)]
     pub listen: Option<SocketAddr>,
 
+    /// Unix socket through which `captured filter` changes filters.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+
     /// Format of the segments.
     #[arg(long, value_enum)]
     pub format: Option<Format>,
@@ -114,6 +128,10 @@ pub struct RunArgs {
     /// Log more; twice for everything.
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
+
+    /// The filter of all interfaces, instead of those of the file.
+    #[command(flatten)]
+    pub filter: GivenFilter,
 }
 
 impl RunArgs {
@@ -276,7 +294,7 @@ mod tests {
         let config = directory.path().join("c.toml");
         std::fs::write(
             &config,
-            "[[interface]]\nname = 'eth7'\nfilter = [{ protocol = 'icmp' }]\n\
+            "[[interface]]\nname = 'eth7'\nfilter = 'icmp'\n\
              [[interface]]\nname = 'eth8'\nmode = 'mirror'\ncapture = false\n",
         )
         .unwrap();

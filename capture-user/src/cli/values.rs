@@ -63,6 +63,11 @@ pub(super) fn directory(text: &str) -> Result<PathBuf, ValueError> {
     }
 }
 
+/// Name of an interface.
+pub(super) fn interface(text: &str) -> Result<String, ValueError> {
+    check_interface_name(text).map(|()| text.to_owned())
+}
+
 /// An address with a port.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, ValueError> {
     text.parse().map_err(|_| ValueError::Listen(text.to_owned()))

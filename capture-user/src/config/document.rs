@@ -5,10 +5,7 @@ use std::fmt::Write as _;
 use capture_common::abi::Mode;
 use serde::Serialize;
 
-use super::{
-    filter::{Net, Ports, Protocol, Rule},
-    sections::{Config, Flows, Http, Interface, Mirror, Segments, Tap},
-};
+use super::sections::{Config, Control, Flows, Http, Interface, Mirror, Segments, Tap};
 
 /// A struct whose doc comments can be printed.
 pub(super) trait Documented {
@@ -65,6 +62,7 @@ pub fn default_text() -> String {
         match *name {
             "segments" => print_section::<Segments>(&mut text, "[segments]", &config.segments),
             "http" => print_section::<Http>(&mut text, "[http]", &config.http),
+            "control" => print_section::<Control>(&mut text, "[control]", &config.control),
             "flows" => print_section::<Flows>(&mut text, "[flows]", &config.flows),
             "tap" => print_section::<Tap>(&mut text, "[tap]", &config.tap),
             "mirror" => print_section::<Mirror>(&mut text, "[mirror]", &config.mirror),
@@ -79,10 +77,6 @@ pub fn default_text() -> String {
 fn example(text: &mut String) {
     let mut lines = String::new();
     print_section::<Interface>(&mut lines, "[[interface]]", &example_interface());
-    lines.push_str("# The conditions of a filter's rule:\n");
-    for (name, about) in Rule::FIELDS {
-        let _ = writeln!(lines, "# {name}:{}", about.join(""));
-    }
     for line in lines.lines() {
         let mark = if line.starts_with('#') { "" } else { "#" };
         let _ = writeln!(text, "{mark}{line}");
@@ -90,17 +84,10 @@ fn example(text: &mut String) {
 }
 
 fn example_interface() -> Interface {
-    let web = Rule {
-        protocol: Some(Protocol::TCP),
-        net: Some(Net::documentation()),
-        port: Some(Ports { low: 80, high: 80 }),
-        ..Rule::default()
-    };
-    let icmp = Rule { protocol: Some(Protocol::ICMP), ..Rule::default() };
     Interface {
         name: "eth1".into(),
         mode: Mode::Tap,
-        filter: vec![web, icmp],
+        filter: "tcp port 80 and net 198.51.100.0/24".parse().unwrap_or_default(),
         ..Interface::default()
     }
 }

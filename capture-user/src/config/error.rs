@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::cli::GivenError;
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -43,6 +45,9 @@ pub enum ConfigError {
         /// What is wrong, and what is allowed.
         message: String,
     },
+    /// The expression of the command line is none.
+    #[error(transparent)]
+    Expression(#[from] GivenError),
     /// There is nothing to capture on.
     #[error(
         "no interface to capture on: give one with -i, or a section [[interface]] in the file \
@@ -69,43 +74,6 @@ pub enum ValueError {
     /// Not a mode.
     #[error("`{0}` is not a mode: allowed are tap and mirror")]
     Mode(String),
-    /// Not a host.
-    #[error("`{0}` is not an IPv4 or IPv6 address")]
-    Host(String),
-    /// Not a net.
-    #[error("`{0}` is not a net: give ADDRESS/BITS, such as \"198.51.100.0/24\"")]
-    Net(String),
-    /// More prefix bits than the address has.
-    #[error("`{text}` has too many prefix bits: allowed are 0 to {most}")]
-    PrefixTooLong {
-        /// As given.
-        text: String,
-        /// 32 or 128.
-        most: u8,
-    },
-    /// Bits set right of the prefix.
-    #[error("`{text}` has bits set beyond its prefix: the net is {net}")]
-    HostBits {
-        /// As given.
-        text: String,
-        /// The same with these bits cleared.
-        net: String,
-    },
-    /// Not a port.
-    #[error("`{0}` is not a port: give 0 to 65535, or a range such as \"8000-8080\"")]
-    Port(String),
-    /// A port range whose end is before its start.
-    #[error("the port range {low}-{high} is reversed: write \"{high}-{low}\"")]
-    PortsReversed {
-        /// First of the two.
-        low: u16,
-        /// Second of the two.
-        high: u16,
-    },
-    /// Not a protocol.
-    #[error("`{0}` is not a protocol: allowed are {names}, or a number from 0 to 255",
-        names = super::filter::Protocol::names())]
-    Protocol(String),
     /// Not the name of an interface.
     #[error("`{0}` cannot be the name of an interface: 1 to 15 bytes without `/`, `:` and blanks")]
     InterfaceName(String),

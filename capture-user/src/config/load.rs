@@ -74,6 +74,8 @@ mod tests {
             snap_length = 128
             [http]
             listen = "[::1]:80"
+            [control]
+            socket = "/run/c.sock"
             [flows]
             max = 1024
             [tap]
@@ -88,12 +90,14 @@ mod tests {
             mode = "mirror"
             capture = false
             force = true
-            filter = [{ protocol = "tcp", host = "203.0.113.4", port = "80-81" }, { protocol = 1 }]
+            filter = "tcp port 80 or icmp"
+            trouble = "reset,icmp-error"
         "#;
         let config = Config::parse(Path::new("x"), text).unwrap();
         assert_eq!(config.segments.rotate_after, std::time::Duration::from_secs(90));
         assert_eq!(config.interfaces.len(), 2);
-        assert_eq!(config.interfaces[1].filter.len(), 2);
+        let filter = config.interfaces[1].filter().to_string();
+        assert_eq!(filter, "tcp port 80 or icmp [trouble: reset,icmp-error]");
         // What is written back is the same.
         let again = toml::to_string(&config).unwrap();
         assert_eq!(Config::parse(Path::new("x"), &again).unwrap(), config);
@@ -139,12 +143,16 @@ mod tests {
                 "captured.toml:6: interface[1].mode: `span` is not a mode: allowed are tap and mirror",
             ),
             (
-                "[[interface]]\nname = 'a'\nfilter = [\n{ port = 1 },\n{ net = '198.51.100.1/24' },\n]\n",
-                "captured.toml:5: interface[0].filter[1].net: `198.51.100.1/24` has bits set beyond its prefix: the net is 198.51.100.0/24",
+                "[[interface]]\nname = 'a'\n\nfilter = 'tcp porrt 80'\n",
+                "captured.toml:4: interface[0].filter: ",
             ),
             (
-                "[[interface]]\nname = 'a'\nfilter = [{ port = '9-1' }]\n",
-                "captured.toml:3: interface[0].filter[0].port: the port range 9-1 is reversed",
+                "[[interface]]\nname = 'a'\nfilter = [{ port = 1 }]\n",
+                "captured.toml:3: interface[0].filter: invalid type: sequence, expected a string",
+            ),
+            (
+                "[[interface]]\nname = 'a'\ntrouble = 'reset,rst'\n",
+                "captured.toml:3: interface[0].trouble: `rst` is no trouble: allowed are ",
             ),
             ("[segments]\n= 5\n", "captured.toml:2: not valid TOML: "),
             ("[http]\nlisten = 'x\n", "captured.toml:2: not valid TOML: "),
@@ -171,8 +179,8 @@ mod tests {
                 "captured.toml:3: tap.ring_size: 3MiB is not a power of two",
             ),
             (
-                "[[interface]]\nname = 'a'\nfilter = [{ protocol = 'icmp', port = 1 }]\n",
-                "captured.toml:3: interface[0].filter[0].port: icmp has no ports",
+                "[control]\n\nsocket = ''\n",
+                "captured.toml:3: control.socket: is empty: give the path of a Unix socket",
             ),
         ] {
             let error = refused(text);

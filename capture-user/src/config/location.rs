@@ -28,7 +28,7 @@ impl From<usize> for Step {
     }
 }
 
-/// The way to a value, such as `interface[0].filter[2].net`.
+/// The way to a value, such as `interface[0].name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyPath(Vec<Step>);
 

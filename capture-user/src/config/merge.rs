@@ -4,21 +4,21 @@ use std::{path::Path, time::Duration};
 
 use super::{
     error::ConfigError,
-    filter,
     sections::{Config, Interface},
 };
-use crate::cli::{InterfaceArg, RunArgs};
+use crate::cli::{GivenError, GivenFilter, InterfaceArg, RunArgs};
 
 /// The file that is read when neither an interface nor a file is given.
 pub const DEFAULT_PATH: &str = "/etc/captured.toml";
 
 /// Which option sets which key, for messages.
-const OPTIONS: [(&str, &str); 6] = [
+const OPTIONS: [(&str, &str); 7] = [
     ("segments.directory", "-w"),
     ("segments.rotate_size", "-C"),
     ("segments.rotate_after", "-G"),
     ("segments.retain_count", "-W"),
     ("segments.snap_length", "-s"),
+    ("control.socket", "--control"),
     ("interface", "-i"),
 ];
 
@@ -40,6 +40,7 @@ impl Config {
             None => Self::default(),
         };
         config.override_with(args);
+        config.filter_with(&args.filter)?;
         if config.interfaces.is_empty() {
             return Err(ConfigError::NoInterface { default: DEFAULT_PATH });
         }
@@ -65,6 +66,7 @@ impl Config {
         set(&mut segments.retain_count, args.retain_count);
         set(&mut segments.snap_length, args.snap_length);
         set(&mut self.http.listen, args.listen);
+        set(&mut self.control.socket, args.control.clone());
         if !args.interfaces.is_empty() {
             self.interfaces =
                 args.interfaces.iter().map(|wanted| self.interface_from(wanted)).collect();
@@ -73,6 +75,16 @@ impl Config {
             interface.force |= args.force;
             interface.capture &= !args.count_only;
         }
+    }
+
+    /// The command line's expression and trouble are those of all interfaces.
+    fn filter_with(&mut self, given: &GivenFilter) -> Result<(), GivenError> {
+        let expression = given.expression()?;
+        for interface in &mut self.interfaces {
+            set(&mut interface.filter, expression.clone());
+            set(&mut interface.trouble, given.trouble);
+        }
+        Ok(())
     }
 
     /// The interface of the file with this name, or a new one.
@@ -100,10 +112,11 @@ impl Interface {
             capture_common::abi::Mode::Tap => "tap",
             capture_common::abi::Mode::Mirror => "mirror",
         };
-        let what = match (self.capture, self.filter.as_slice()) {
+        let filter = self.filter();
+        let what = match (self.capture, filter.is_everything()) {
             (false, _) => "counts only".to_owned(),
-            (true, []) => "captures everything".to_owned(),
-            (true, rules) => format!("captures {}", filter::text(rules)),
+            (true, true) => "captures everything".to_owned(),
+            (true, false) => format!("captures {filter}"),
         };
         format!("{}: {mode}, {what}", self.name)
     }
@@ -131,7 +144,7 @@ mod tests {
     }
 
     const FILE: &str = "[segments]\nsnap_length = 100\nretain_count = 4\n\
-        [[interface]]\nname = 'a'\nfilter = [{ port = 53 }]\n[[interface]]\nname = 'b'\n";
+        [[interface]]\nname = 'a'\nfilter = 'port 53'\n[[interface]]\nname = 'b'\n";
 
     #[test]
     fn the_command_line_overrides_the_file() {
@@ -148,9 +161,24 @@ mod tests {
     fn given_interfaces_replace_those_of_the_file_but_keep_their_settings() {
         let config = merged("-i a:mirror -i c --force --count-only", Some(FILE)).unwrap();
         let [a, c] = config.interfaces.as_slice() else { panic!("{config:?}") };
-        assert_eq!((a.name.as_str(), a.mode, a.filter.len()), ("a", Mode::Mirror, 1));
-        assert_eq!((c.name.as_str(), c.mode, c.filter.len()), ("c", Mode::Tap, 0));
+        assert_eq!((a.name.as_str(), a.mode, a.filter.as_str()), ("a", Mode::Mirror, "port 53"));
+        assert_eq!((c.name.as_str(), c.mode, c.filter.as_str()), ("c", Mode::Tap, ""));
         assert!(a.force && c.force && !a.capture && !c.capture);
+    }
+
+    #[test]
+    fn the_expression_given_is_that_of_all_interfaces() {
+        let config =
+            merged("-s 68 tcp port 80 --trouble reset and host 192.0.2.1", Some(FILE)).unwrap();
+        for interface in &config.interfaces {
+            assert_eq!(interface.filter.as_str(), "tcp port 80 and host 192.0.2.1");
+            assert_eq!(interface.trouble.to_string(), "reset");
+        }
+        let config = merged("--trouble any", Some(FILE)).unwrap();
+        assert_eq!(config.interfaces[0].filter().to_string(), "port 53 [trouble: any]");
+        let error = merged("-i a tcp porrt 80", None).unwrap_err();
+        assert!(matches!(error, ConfigError::Expression(_)), "{error}");
+        assert!(error.to_string().contains("tcp porrt 80"), "{error}");
     }
 
     #[test]

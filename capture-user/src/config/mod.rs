@@ -2,13 +2,12 @@
 //!
 //! [`sections`] holds the fields, their documentation and their defaults; [`document`] prints
 //! both, so that `captured config --default` cannot differ from what the daemon reads. Values that
-//! are text in the file have types of their own ([`values`], [`filter`]); what depends on more than
-//! one value is checked in [`validate`]. Every error names the file, the line and the key, which
-//! [`location`] finds.
+//! are text in the file have types of their own ([`values`], [`Filter`](crate::filter::Filter)); what
+//! depends on more than one value is checked in [`validate`]. Every error names the file, the line
+//! and the key, which [`location`] finds.
 
 mod document;
 mod error;
-mod filter;
 mod load;
 mod location;
 mod merge;
@@ -19,11 +18,11 @@ mod values;
 
 pub use document::default_text;
 pub use error::{ConfigError, ValueError};
-pub use filter::{Net, Ports, Protocol, Rule, compile as compile_filter, text as filter_text};
 pub use merge::DEFAULT_PATH;
 pub use reload::Reload;
 pub use sections::{
-    Config, Flows, Format, Http, Interface, MAX_SNAP_LENGTH, Mirror, Segments, Tap, Unmatched,
+    Config, Control, DEFAULT_SOCKET, Flows, Format, Http, Interface, MAX_SNAP_LENGTH, Mirror,
+    Segments, Tap,
 };
 pub use values::Size;
 

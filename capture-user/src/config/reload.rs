@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::sections::Config;
+use super::sections::{Config, Interface};
 
 /// The outcome of comparing a new configuration with the one in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,18 @@ pub struct Reload {
     pub applied: Vec<String>,
     /// Keys that changed but need a restart.
     pub restart: Vec<String>,
+}
+
+impl Reload {
+    /// An interface could not be changed: this is in force instead.
+    pub fn give_up(&mut self, in_force: &Interface) {
+        let interfaces = &mut self.config.interfaces;
+        if let Some(interface) = interfaces.iter_mut().find(|i| i.name == in_force.name) {
+            interface.clone_from(in_force);
+        }
+        let prefix = format!("interface[{}].", in_force.name);
+        self.applied.retain(|key| !key.starts_with(&prefix));
+    }
 }
 
 impl Config {
@@ -51,6 +63,7 @@ impl Config {
         for interface in &mut self.interfaces {
             if let Some(from) = new.interfaces.iter().find(|i| i.name == interface.name) {
                 interface.filter.clone_from(&from.filter);
+                interface.trouble = from.trouble;
                 interface.capture = from.capture;
             }
         }
@@ -105,7 +118,7 @@ mod tests {
             "[segments]\nrotate_size = '1MiB'\nrotate_after = '1m'\nretain_size = '1GiB'\n\
              retain_count = 5\n\
              [[interface]]\nname = 'b'\ncapture = false\n\
-             [[interface]]\nname = 'a'\nfilter = [{ port = 53 }]\n",
+             [[interface]]\nname = 'a'\nfilter = 'port 53'\n",
         );
         let reload = Config::reloadable_changes(&old, &new);
         assert_eq!(reload.restart, Vec::<String>::new());
@@ -127,10 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_is_not_applied() {
+        let old = config("[[interface]]\nname = 'a'\n[[interface]]\nname = 'b'\n");
+        let new = config(
+            "[[interface]]\nname = 'a'\nfilter = 'icmp'\n[[interface]]\nname = 'b'\ntrouble = 'any'\n",
+        );
+        let mut reload = Config::reloadable_changes(&old, &new);
+        assert_eq!(reload.applied, ["interface[a].filter", "interface[b].trouble"]);
+        reload.give_up(&old.interfaces[0]);
+        assert_eq!(reload.applied, ["interface[b].trouble"]);
+        assert_eq!(reload.config.interfaces[0], old.interfaces[0]);
+        assert_eq!(reload.config.interfaces[1], new.interfaces[1]);
+    }
+
+    #[test]
     fn the_rest_needs_a_restart() {
         let old = config("[[interface]]\nname = 'a'\n[[interface]]\nname = 'b'\n");
         let new = config(
             "[segments]\ndirectory = '/d'\nformat = 'pcap'\nsnap_length = 68\n[http]\nlisten = '127.0.0.1:1'\n\
+             [control]\nsocket = '/s'\n\
              [flows]\nmax = 2048\n[tap]\nring_size = '1MiB'\n\
              [mirror]\nframes_per_queue = 64\nunmatched = 'drop'\n\
              [[interface]]\nname = 'a'\nmode = 'mirror'\n[[interface]]\nname = 'c'\n",
@@ -141,6 +169,7 @@ mod tests {
         assert_eq!(
             reload.restart,
             [
+                "control.socket",
                 "flows.max",
                 "http.listen",
                 "interface[a].mode",

@@ -9,10 +9,14 @@ use std::{
 use capture_common::abi::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::{document::section, filter::Rule, values, values::Size};
+use super::{document::section, values, values::Size};
+use crate::filter::{Expression, Filter, TroubleSet, Unmatched};
 
 /// Most bytes of a frame that can be kept; the same limit as tcpdump's.
 pub const MAX_SNAP_LENGTH: u32 = 262_144;
+
+/// Where a daemon is told to change its filters, unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/captured.sock";
 
 section! {
     /// The whole configuration.
@@ -22,6 +26,8 @@ section! {
         pub segments: Segments,
         /// The HTTP server of /metrics, /healthz and /readyz.
         pub http: Http,
+        /// The socket through which a running daemon is told to change its filters.
+        pub control: Control,
         /// The table of TCP conversations, in the kernel.
         pub flows: Flows,
         /// Interfaces in mode "tap".
@@ -62,6 +68,15 @@ section! {
         /// interface, or on a network that only your monitoring can reach.
         #[serde(with = "values::listen")]
         pub listen: SocketAddr,
+    }
+}
+
+section! {
+    /// The section `[control]`.
+    pub struct Control {
+        /// Path of a Unix socket, of at most 107 bytes, in a directory that exists. Only the user
+        /// that the daemon runs as, root, can connect to it.
+        pub socket: PathBuf,
     }
 }
 
@@ -107,9 +122,21 @@ section! {
         /// true: mirror mode even if the interface has an address, a route or a master, whose
         /// traffic it will cut.
         pub force: bool,
-        /// What is captured; without it, everything. A list of at most 16 rules: a frame is
-        /// captured if it matches one of them, and it matches a rule if all conditions hold.
-        pub filter: Vec<Rule>,
+        /// What is captured: an expression of pcap-filter(7), such as
+        /// "tcp port 80 and host 203.0.113.4". Empty: everything.
+        pub filter: Expression,
+        /// Only frames of conversations that have shown one of these, from then on:
+        /// retransmission, syn-retransmission, out-of-order, duplicate-ack, lost-segment,
+        /// zero-window, reset, icmp-error, or any, with commas between them. Empty: of all.
+        pub trouble: TroubleSet,
+    }
+}
+
+impl Interface {
+    /// What is captured.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        Filter { expression: self.filter.clone(), trouble: self.trouble }
     }
 }
 
@@ -131,16 +158,6 @@ pub enum Format {
     Pcap,
 }
 
-/// What becomes of frames that the filter does not match, in mirror mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unmatched {
-    /// They go on to the host.
-    Pass,
-    /// They are dropped.
-    Drop,
-}
-
 impl Default for Segments {
     fn default() -> Self {
         Self {
@@ -158,6 +175,12 @@ impl Default for Segments {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9411)) }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: PathBuf::from(DEFAULT_SOCKET) }
     }
 }
 
@@ -187,7 +210,8 @@ impl Default for Interface {
             mode: Mode::Tap,
             capture: true,
             force: false,
-            filter: Vec::new(),
+            filter: Expression::default(),
+            trouble: TroubleSet::default(),
         }
     }
 }

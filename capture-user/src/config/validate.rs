@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use capture_common::abi::{MAX_FILTER_RULES, MAX_INTERFACES};
+use capture_common::abi::MAX_INTERFACES;
 
 use super::{
     error::ValueError,
     location::KeyPath,
-    sections::{Config, Flows, Interface, MAX_SNAP_LENGTH, Mirror, Segments, Tap},
+    sections::{Config, Control, Flows, Interface, MAX_SNAP_LENGTH, Mirror, Segments, Tap},
     values::Size,
 };
+use crate::control::check_socket_path;
 
 /// What is wrong, and with which key.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl Config {
             }
         };
         self.segments.validate().map_err(in_section("segments"))?;
+        self.control.validate().map_err(in_section("control"))?;
         self.flows.validate().map_err(in_section("flows"))?;
         self.tap.validate().map_err(in_section("tap"))?;
         self.mirror.validate().map_err(in_section("mirror"))?;
@@ -106,6 +108,12 @@ impl Segments {
     }
 }
 
+impl Control {
+    fn validate(&self) -> Result<(), InSection> {
+        check_socket_path(&self.socket).map_err(|message| ("socket", message))
+    }
+}
+
 impl Flows {
     fn validate(&self) -> Result<(), InSection> {
         in_range(self.max, &FLOWS).map_err(|message| ("max", message))
@@ -149,23 +157,8 @@ impl Mirror {
 
 impl Interface {
     fn validate(&self, path: &KeyPath) -> Result<(), Problem> {
-        check_interface_name(&self.name).map_err(|error| Problem {
-            path: path.clone().to("name"),
-            message: error.to_string(),
-        })?;
-        let filter = path.clone().to("filter");
-        if self.filter.len() > MAX_FILTER_RULES {
-            let message =
-                format!("{} rules are too many: allowed are {MAX_FILTER_RULES}", self.filter.len());
-            return Err(Problem { path: filter, message });
-        }
-        for (index, rule) in self.filter.iter().enumerate() {
-            rule.check().map_err(|(key, message)| {
-                let rule = filter.clone().to(index);
-                Problem { path: key.map_or(rule.clone(), |key| rule.to(key)), message }
-            })?;
-        }
-        Ok(())
+        check_interface_name(&self.name)
+            .map_err(|error| Problem { path: path.clone().to("name"), message: error.to_string() })
     }
 }
 
@@ -196,7 +189,6 @@ fn page_size() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::filter::{Ports, Rule};
 
     fn interface(name: &str) -> Interface {
         Interface { name: name.into(), ..Interface::default() }
@@ -246,6 +238,8 @@ mod tests {
             ),
             (changed(|c| c.segments.retain_size = Size(1 << 20)), "segments.retain_size"),
             (changed(|c| c.segments.directory = "".into()), "segments.directory"),
+            (changed(|c| c.control.socket = "".into()), "control.socket"),
+            (changed(|c| c.control.socket = "x".repeat(108).into()), "control.socket"),
         ] {
             assert_eq!(refused(&config).0, key);
         }
@@ -260,17 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_and_rules_are_bounded() {
+    fn interfaces_are_bounded() {
         let names = (0..65).map(|number| interface(&format!("eth{number}"))).collect();
         let (key, message) = refused(&changed(|c| c.interfaces = names));
         assert_eq!(key, "interface[64]");
         assert!(message.contains("allowed are 64"), "{message}");
-
-        let rule = Rule { port: Some(Ports { low: 1, high: 1 }), ..Rule::default() };
-        let many = Interface { filter: vec![rule; 17], ..interface("eth0") };
-        let (key, message) = refused(&changed(|c| c.interfaces = vec![many]));
-        assert_eq!(key, "interface[0].filter");
-        assert!(message.contains("allowed are 16"), "{message}");
     }
 
     #[test]

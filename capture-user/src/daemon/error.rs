@@ -4,8 +4,9 @@ use std::{io, net::SocketAddr};
 
 use crate::{
     config::ConfigError,
+    control::SocketError,
     host::{interface::InterfaceError, requirements::RequirementError},
-    kernel::{AttachError, LoadError, TableError},
+    kernel::{AttachError, FilterError, LoadError, TableError},
     segment,
 };
 
@@ -52,6 +53,17 @@ pub enum RunError {
     /// The maps.
     #[error("{}", crate::chain(&**.0))]
     Table(Box<TableError>),
+    /// A filter.
+    #[error("{interface}: {}", crate::chain(&**source))]
+    Filter {
+        /// The interface that it is for.
+        interface: String,
+        /// Why not.
+        source: Box<FilterError>,
+    },
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] SocketError),
     /// AF_XDP sockets.
     #[error("{}", crate::chain(.0))]
     Socket(#[from] crate::capture::mirror::MirrorError),
@@ -77,7 +89,7 @@ impl RunError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Interface(_) | Self::Mirror(_) => 2,
+            Self::Config(_) | Self::Interface(_) | Self::Mirror(_) | Self::Filter { .. } => 2,
             _ => 1,
         }
     }

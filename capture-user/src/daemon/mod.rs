@@ -2,6 +2,7 @@
 //! everything down in order.
 
 mod error;
+mod filters;
 mod port;
 mod shared;
 mod signals;
@@ -12,12 +13,16 @@ pub use error::RunError;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
 
 use crate::{
     capture::clock::Clock,
     cli::RunArgs,
-    config::{Config, compile_filter},
+    config::Config,
+    control::{Change, Changes},
     host::interface::{LinkEvent, LinkEventKind, Watch},
     http,
     kernel::Object,
@@ -53,23 +58,34 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
 
 async fn serve(args: &RunArgs, config: Config) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Runtime)?;
-    let (mut daemon, listener) = start::start(config).await?;
-    let (end_http, mut ended) = watch::channel(());
-    let source = Arc::clone(&daemon.shared);
-    let server = tokio::spawn(http::serve(listener, http::State::new(source), async move {
+    let (mut daemon, endpoints) = start::start(config).await?;
+    let start::Endpoints { http, control, socket: _socket } = endpoints;
+    let (end_http, ended) = watch::channel(());
+    let end = |mut ended: watch::Receiver<()>| async move {
         let _closed = ended.changed().await;
-    }));
-    daemon.follow(args, &mut signals).await;
+    };
+    let state = http::State::new(daemon.shared.clone());
+    let (changes, mut asked) = Changes::channel();
+    let servers = [
+        tokio::spawn(http::serve(http, state.clone(), end(ended.clone()))),
+        tokio::spawn(http::serve_control(control, state, changes, end(ended))),
+    ];
+    daemon.follow(args, &mut signals, &mut asked).await;
+    // Whoever still asks is told.
+    drop(asked);
     daemon.stop();
     drop(end_http);
-    if let Err(error) = server.await {
-        log::warn!("the HTTP server ended badly: {error}");
+    for server in servers {
+        if let Err(error) = server.await {
+            log::warn!("an HTTP server ended badly: {error}");
+        }
     }
     Ok(())
 }
 
 /// All that runs. The fields are dropped in this order: programs last, when nothing uses them.
 struct Daemon {
+    /// What is in force: filters that were set while running included. `ports` have its order.
     config: Config,
     shared: Arc<Shared>,
     clock: Arc<Clock>,
@@ -81,16 +97,22 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Follows interfaces and signals until one of these says stop.
-    async fn follow(&mut self, args: &RunArgs, signals: &mut Signals) {
+    /// Follows interfaces, signals and changes of filters until a signal says stop.
+    async fn follow(
+        &mut self,
+        args: &RunArgs,
+        signals: &mut Signals,
+        changes: &mut mpsc::Receiver<Change>,
+    ) {
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => return,
-                    Signal::Reload => self.reload(args),
+                    Signal::Reload => self.reload(args).await,
                 },
+                Some(change) = changes.recv() => self.change(change).await,
                 event = self.watch.next() => self.link_changed(&event).await,
                 _ = housekeeping.tick() => {
                     self.clock.resample();
@@ -100,9 +122,9 @@ impl Daemon {
         }
     }
 
-    /// SIGHUP: takes over what can be taken over; the rest is named. A configuration with a mistake
-    /// changes nothing.
-    fn reload(&mut self, args: &RunArgs) {
+    /// SIGHUP: takes over what can be taken over, the filters among it, also where others were set
+    /// while running; the rest is named. A configuration with a mistake changes nothing.
+    async fn reload(&mut self, args: &RunArgs) {
         let new = match Config::from_run_args(args) {
             Ok(new) => new,
             Err(error) => {
@@ -110,19 +132,15 @@ impl Daemon {
                 return;
             }
         };
-        let reload = Config::reloadable_changes(&self.config, &new);
-        self.config = reload.config;
-        self.store.set_limits(start::segment_settings(&self.config).limits());
-        for port in &mut self.ports {
-            let Some(interface) = self.config.interfaces.iter().find(|i| i.name == port.name())
-            else {
-                continue;
-            };
-            let rules = (!interface.filter.is_empty()).then(|| compile_filter(&interface.filter));
-            if let Err(error) = port.reconfigure(interface, rules.as_ref(), &self.shared) {
-                log::error!("{}: not reloaded: {}", port.name(), crate::chain(&error));
+        let mut reload = Config::reloadable_changes(&self.config, &new);
+        self.store.set_limits(start::segment_settings(&reload.config).limits());
+        for (index, wanted) in reload.config.interfaces.clone().iter().enumerate() {
+            if let Err(reason) = self.reconfigure(index, wanted).await {
+                log::error!("{}: not reloaded, what it had stays in force: {reason}", wanted.name);
+                reload.give_up(&self.config.interfaces[index]);
             }
         }
+        self.config = reload.config;
         log::info!("reloaded; changed: {}", list(&reload.applied));
         if !reload.restart.is_empty() {
             log::warn!("these changes need a restart: {}", list(&reload.restart));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capture_common::abi::{Direction, FilterRules, InterfaceConfig, Mode, interface_flags};
+use capture_common::abi::{Direction, InterfaceConfig, Mode, interface_flags};
 
 use super::{RunError, shared::Shared, start::describe, workers::Worker};
 use crate::{
@@ -10,9 +10,12 @@ use crate::{
         clock::Clock,
         mirror::{Progress, Queue, QueueConfig},
     },
-    config::{self, Config, Unmatched, filter_text},
+    config::{self, Config},
+    filter::{Filter, Unmatched},
     host::interface::Facts,
-    kernel::{AttachedInterface, EgressHook, Object, TableError},
+    kernel::{
+        AttachedInterface, EgressHook, FilterError, FilterLoader, LoadedFilter, Object, TableError,
+    },
     ledger::Loss,
     segment::Store,
     snapshot::Attach,
@@ -34,11 +37,12 @@ pub struct Parts<'a> {
 pub struct Port {
     slot: u8,
     interface: config::Interface,
-    rules: Option<FilterRules>,
     snap_length: u32,
     unmatched: Unmatched,
     frames_per_queue: Option<u32>,
-    filter_generation: u32,
+    /// Of the interface as it was last seen.
+    netmask: u32,
+    strips_vlan_tags: bool,
     attached: Option<Attached>,
     /// Mirror mode: redirected frames that sockets of earlier attachments accounted for, or that
     /// were found lost.
@@ -54,6 +58,23 @@ struct Attached {
     programs: AttachedInterface,
 }
 
+/// A filter, with what its program is made from besides.
+pub struct FilterProgram {
+    filter: Filter,
+    netmask: u32,
+    unmatched: Unmatched,
+}
+
+impl FilterProgram {
+    /// Compiles and loads it; it comes into force by [`Port::put`]. May take a second or so.
+    ///
+    /// # Errors
+    /// It is no program that the kernel takes.
+    pub fn load(&self, loader: &FilterLoader) -> Result<LoadedFilter, FilterError> {
+        loader.load(&self.filter, self.netmask, self.unmatched)
+    }
+}
+
 struct MirrorQueue {
     number: u32,
     progress: Arc<Progress>,
@@ -62,20 +83,15 @@ struct MirrorQueue {
 
 impl Port {
     /// Not attached yet.
-    pub fn new(
-        slot: u8,
-        interface: &config::Interface,
-        rules: Option<FilterRules>,
-        config: &Config,
-    ) -> Self {
+    pub fn new(slot: u8, interface: &config::Interface, config: &Config) -> Self {
         Self {
             slot,
             interface: interface.clone(),
-            rules,
             snap_length: config.segments.snap_length,
             unmatched: config.mirror.unmatched,
             frames_per_queue: config.mirror.frames(),
-            filter_generation: 0,
+            netmask: 0,
+            strips_vlan_tags: false,
             attached: None,
             settled: 0,
             wants_retry: false,
@@ -87,18 +103,69 @@ impl Port {
         &self.interface.name
     }
 
+    /// The filter in force, or to be so when the interface is there.
+    pub fn filter(&self) -> Filter {
+        self.interface.filter()
+    }
+
+    /// Takes note of what filters depend on.
+    pub fn learn(&mut self, facts: &Facts) {
+        self.netmask = facts.netmask();
+        self.strips_vlan_tags = facts.strips_vlan_tags;
+    }
+
+    /// A filter for this port.
+    pub fn program(&self, filter: &Filter) -> FilterProgram {
+        FilterProgram { filter: filter.clone(), netmask: self.netmask, unmatched: self.unmatched() }
+    }
+
+    /// What a filter that does not load is to the start of the daemon.
+    pub fn filter_error(&self) -> impl Fn(FilterError) -> RunError + use<> {
+        let interface = self.interface.name.clone();
+        move |source| RunError::Filter { interface: interface.clone(), source: Box::new(source) }
+    }
+
+    /// Puts a loaded filter into force, from one frame to the next.
+    ///
+    /// # Errors
+    /// The kernel refuses; the old one stays.
+    pub fn put(&self, filter: &LoadedFilter, shared: &Shared) -> Result<(), FilterError> {
+        shared.tables().put_filter(self.slot.into(), filter)
+    }
+
+    /// The kernel has this filter now: tells the metrics and the segments.
+    pub fn took_filter(&mut self, filter: &Filter, shared: &Shared, store: &Store) {
+        self.interface.filter.clone_from(&filter.expression);
+        self.interface.trouble = filter.trouble;
+        store.set_filter(self.slot, filter.to_string());
+        shared.update(self.slot, |state| state.filter.clone_from(filter));
+        self.warn_of_vlan_tags(filter);
+    }
+
+    fn warn_of_vlan_tags(&self, filter: &Filter) {
+        let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+        let mut words = filter.expression.as_str().split(|c| !is_letter(c));
+        if self.strips_vlan_tags && words.any(|word| word == "vlan") {
+            log::warn!(
+                "{name}: the filter asks for VLAN tags, but the interface takes them out of the \
+                 frames before they are seen: `ethtool -K {name} rxvlan off` leaves them in",
+                name = self.name()
+            );
+        }
+    }
+
     /// Tells the programs of the interface, attaches them, and in mirror mode opens a socket for
     /// each queue.
     ///
     /// # Errors
     /// What could not be done; nothing of it stays.
     pub fn attach(&mut self, facts: &Facts, parts: Parts<'_>) -> Result<(), RunError> {
-        let slot = u32::from(self.slot);
-        {
-            let mut tables = parts.shared.tables();
-            tables.set_filter(slot, self.filter_generation, self.rules.as_ref())?;
-            tables.set_interface(facts.index, &self.kernel_config())?;
-        }
+        self.learn(facts);
+        let loader = parts.shared.tables().filter_loader();
+        let filter = self.program(&self.filter()).load(&loader).map_err(self.filter_error())?;
+        self.put(&filter, parts.shared).map_err(self.filter_error())?;
+        self.warn_of_vlan_tags(&self.filter());
+        parts.shared.tables().set_interface(facts.index, &self.kernel_config())?;
         let programs = AttachedInterface::attach(
             parts.object,
             self.name(),
@@ -264,33 +331,24 @@ impl Port {
         is_mirror.then(|| facts.refuse_mirror()).flatten()
     }
 
-    /// Puts a changed filter and a changed capture switch into force, from one frame to the next.
+    /// Switches capture on or off, from one frame to the next.
     ///
     /// # Errors
-    /// A map could not be written; the old settings stay in force.
-    pub fn reconfigure(
-        &mut self,
-        interface: &config::Interface,
-        rules: Option<&FilterRules>,
-        shared: &Shared,
-    ) -> Result<(), TableError> {
-        let generation = self.filter_generation ^ 1;
+    /// A map could not be written; it stays as it was.
+    pub fn set_capture(&mut self, capture: bool, shared: &Shared) -> Result<(), TableError> {
         if let Some(attached) = &self.attached {
-            let mut tables = shared.tables();
-            tables.set_filter(self.slot.into(), generation, rules)?;
-            let config = InterfaceConfig {
-                filter_generation: generation,
-                flags: self.flags(interface.capture),
-                ..self.kernel_config()
-            };
-            tables.set_interface(attached.ifindex, &config)?;
+            let config = InterfaceConfig { flags: self.flags(capture), ..self.kernel_config() };
+            shared.tables().set_interface(attached.ifindex, &config)?;
         }
-        self.filter_generation = generation;
-        self.interface.capture = interface.capture;
-        self.interface.filter.clone_from(&interface.filter);
-        self.rules = rules.copied();
-        shared.update(self.slot, |state| state.filter = filter_text(&interface.filter));
+        self.interface.capture = capture;
         Ok(())
+    }
+
+    fn unmatched(&self) -> Unmatched {
+        match self.interface.mode {
+            Mode::Tap => Unmatched::Pass,
+            Mode::Mirror => self.unmatched,
+        }
     }
 
     fn flags(&self, capture: bool) -> u32 {
@@ -298,7 +356,7 @@ impl Port {
         if capture {
             flags |= interface_flags::CAPTURE;
         }
-        if self.unmatched == Unmatched::Drop && self.interface.mode == Mode::Mirror {
+        if self.unmatched() == Unmatched::Drop {
             flags |= interface_flags::DROP_UNMATCHED;
         }
         flags
@@ -309,7 +367,6 @@ impl Port {
             slot: self.slot.into(),
             flags: self.flags(self.interface.capture),
             snap_length: self.snap_length,
-            filter_generation: self.filter_generation,
             mode: self.interface.mode as u8,
             padding: [0; 3],
         }

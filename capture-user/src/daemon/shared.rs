@@ -6,6 +6,7 @@ use capture_common::abi::{Direction, KernelLoss, Mode};
 
 use crate::{
     capture::clock::Clock,
+    filter::Filter,
     flows::{self, FlowList, FlowQuery, TimeBase},
     kernel::Tables,
     ledger::{Ledger, Loss},
@@ -26,8 +27,8 @@ pub struct InterfaceState {
     pub attach: Attach,
     /// Mirror mode: does the driver copy?
     pub copy: Option<bool>,
-    /// The filter, for people.
-    pub filter: String,
+    /// The filter in force.
+    pub filter: Filter,
     /// Why it is not attached although it should be; empty while it is, or while it does not exist.
     pub problem: String,
 }

@@ -4,7 +4,7 @@ use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
 use aya_log::EbpfLogger;
 use capture_common::abi::{Mode, names};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::{
     Daemon, RunError,
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     capture::{clock::Clock, mirror::QueueConfig, tap},
-    config::{self, Config, compile_filter, filter_text},
+    config::{self, Config},
+    control::ControlSocket,
     host::{
         interface::{Facts, Watch},
         requirements::{self, Task},
@@ -31,18 +32,41 @@ const KERNEL_LOG_PAUSE: Duration = Duration::from_millis(500);
 /// Checks everything that can be checked without attaching, and says what would be done.
 pub(super) async fn dry_run(config: &Config) -> Result<(), RunError> {
     let facts = examine(config).await?;
-    let (_object, _tables) = load(config, &facts)?;
-    for interface in &config.interfaces {
+    let (_object, tables) = load(config, &facts)?;
+    let loader = tables.filter_loader();
+    for (slot, (interface, facts)) in config.interfaces.iter().zip(&facts).enumerate() {
+        let mut port = Port::new(slot as u8, interface, config);
+        port.learn(facts);
+        port.program(&interface.filter()).load(&loader).map_err(port.filter_error())?;
         println!("{}", interface.summary());
     }
     println!("nothing was attached (--dry-run)");
     Ok(())
 }
 
-/// Starts everything; the HTTP server is left to the caller.
-pub(super) async fn start(config: Config) -> Result<(Daemon, TcpListener), RunError> {
+/// Where the daemon is asked.
+pub(super) struct Endpoints {
+    /// By anybody who reaches the address.
+    pub http: TcpListener,
+    /// By its own user only.
+    pub control: UnixListener,
+    /// Its file, which lasts as long as this.
+    pub socket: ControlSocket,
+}
+
+impl Endpoints {
+    fn open(config: &Config) -> Result<Self, RunError> {
+        let http = listen(config)?;
+        let (socket, control) = ControlSocket::listen(&config.control.socket)?;
+        let control = UnixListener::from_std(control).map_err(RunError::Runtime)?;
+        Ok(Self { http, control, socket })
+    }
+}
+
+/// Starts everything; the HTTP servers are left to the caller.
+pub(super) async fn start(config: Config) -> Result<(Daemon, Endpoints), RunError> {
     let facts = examine(&config).await?;
-    let listener = listen(&config)?;
+    let endpoints = Endpoints::open(&config)?;
     let store = Store::open(segment_settings(&config))?;
     let (mut object, tables) = load(&config, &facts)?;
     let ledger = Arc::new(Ledger::default());
@@ -53,15 +77,14 @@ pub(super) async fn start(config: Config) -> Result<(Daemon, TcpListener), RunEr
     let tap = start_tap(&mut object, &config, &store, &shared, &clock)?;
     let mut ports = Vec::new();
     for (slot, (interface, facts)) in config.interfaces.iter().zip(&facts).enumerate() {
-        let rules = (!interface.filter.is_empty()).then(|| compile_filter(&interface.filter));
-        let mut port = Port::new(slot as u8, interface, rules, &config);
+        let mut port = Port::new(slot as u8, interface, &config);
         let parts = Parts { object: &mut object, shared: &shared, store: &store, clock: &clock };
         port.attach(facts, parts)?;
         ports.push(port);
     }
     let watch = Watch::start(facts.iter().map(Facts::known))?;
     let daemon = Daemon { config, shared, clock, ports, watch, tap: Some(tap), store, object };
-    Ok((daemon, listener))
+    Ok((daemon, endpoints))
 }
 
 /// Permissions, kernel, interfaces.
@@ -127,7 +150,7 @@ fn states(config: &Config) -> Vec<InterfaceState> {
         mode: interface.mode,
         attach: Attach::Detached,
         copy: None,
-        filter: filter_text(&interface.filter),
+        filter: interface.filter(),
         problem: "not attached yet".to_owned(),
     };
     config.interfaces.iter().enumerate().map(state).collect()
@@ -165,7 +188,7 @@ pub(super) fn describe(slot: u8, interface: &config::Interface) -> InterfaceDesc
         slot,
         name: interface.name.clone(),
         description: format!("captured, {mode} mode"),
-        filter: filter_text(&interface.filter),
+        filter: interface.filter().to_string(),
         snap_length: 0,
     }
 }

@@ -15,11 +15,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{diagnosis, flows};
+use super::{diagnosis, filters, flows};
 use crate::{
     flows::QueryError,
     metrics::{CONTENT_TYPE, Metrics},
-    snapshot::SnapshotSource,
+    snapshot::{InterfaceSnapshot, SnapshotSource},
 };
 
 /// Scrapes that run at the same time; others wait.
@@ -36,6 +36,7 @@ const INDEX: &str = "captured\n\n\
     /readyz   200 when capturing, 503 with the reason otherwise\n\
     /v1/flows conversations as JSON: ?sort=trouble|retransmissions|bytes|packets|last|first|rtt\n          \
     &limit=1..100000 (default 100) &host=ADDRESS &port=PORT\n\
+    /v1/filters the filters in force, as JSON\n\
     /v1/diagnosis which side is at fault, as JSON: ?host=ADDRESS &port=PORT &last=10m\n";
 
 /// What the server answers from.
@@ -60,12 +61,17 @@ impl State {
 
     /// Runs what does system calls outside of the async threads, with a bound on how many run and
     /// on how long the client waits. A panic in it is the answer's error, not the daemon's end.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let (answer, _permit) = self.within(&self.scrapes, work).await?;
         Ok(answer)
+    }
+
+    /// All interfaces; does system calls.
+    pub(super) fn interfaces(&self) -> Result<Vec<InterfaceSnapshot>, String> {
+        self.source.interfaces()
     }
 
     /// A walk over the flow table, and the place that it takes until it has been sent.
@@ -100,8 +106,8 @@ pub(super) enum Failure {
     Query(#[from] QueryError),
     #[error("there is nothing at {0}; / lists what there is")]
     NotFound(String),
-    #[error("{method} is not allowed for {path}: use GET")]
-    MethodNotAllowed { method: Method, path: String },
+    #[error("{method} is not allowed for {path}: use {allowed}")]
+    MethodNotAllowed { method: Method, path: String, allowed: &'static str },
     #[error("the state of the daemon could not be read within {0:?}")]
     Busy(Duration),
     #[error("{0}")]
@@ -128,18 +134,25 @@ impl IntoResponse for Failure {
 
 /// The paths and their answers.
 pub(super) fn router(state: State) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/flows", get(flows::answer))
         .route("/v1/diagnosis", get(diagnosis::answer))
+        .route("/v1/filters", get(filters::show))
+        .with_state(state);
+    with_fallbacks(router, "GET")
+}
+
+/// Answers for all other paths, and for other methods than `allowed`.
+pub(super) fn with_fallbacks(router: Router, allowed: &'static str) -> Router {
+    router
         .fallback(|uri: Uri| async move { Failure::NotFound(uri.path().to_owned()) })
-        .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
-            Failure::MethodNotAllowed { method, path: uri.path().to_owned() }
+        .method_not_allowed_fallback(move |method: Method, uri: Uri| async move {
+            Failure::MethodNotAllowed { method, path: uri.path().to_owned(), allowed }
         })
-        .with_state(state)
 }
 
 async fn metrics(Extract(state): Extract<State>) -> Result<Response, Failure> {

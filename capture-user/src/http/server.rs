@@ -1,6 +1,6 @@
 //! Accepts connections and bounds what each can hold on to.
 
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -9,12 +9,17 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
 
-use super::routes::{State, router};
+use super::{
+    filters::control_router,
+    routes::{State, router},
+};
+use crate::control::Changes;
 
 /// What clients can hold on to.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +55,42 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
     serve_within(LIMITS, listener, router(state), shutdown).await;
 }
 
-async fn serve_within(
+/// As [`serve`], at the control socket.
+pub async fn serve_control(
+    listener: UnixListener,
+    state: State,
+    changes: Changes,
+    shutdown: impl Future<Output = ()>,
+) {
+    serve_within(LIMITS, listener, control_router(state, changes), shutdown).await;
+}
+
+/// Where connections come from.
+trait Listen {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    async fn next(&self) -> io::Result<Self::Stream>;
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listen for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+async fn serve_within<L: Listen>(
     limits: Limits,
-    listener: TcpListener,
+    listener: L,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -77,17 +115,17 @@ async fn serve_within(
 }
 
 /// The next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listen>(
+    listener: &L,
     permits: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (L::Stream, OwnedSemaphorePermit) {
     let Ok(permit) = permits.clone().acquire_owned().await else {
         // Only a closed semaphore refuses, and this one is never closed.
         return pending().await;
     };
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+        match listener.next().await {
+            Ok(stream) => return (stream, permit),
             Err(error) => {
                 log::warn!("http: a connection could not be accepted: {error}");
                 sleep(ACCEPT_PAUSE).await;
@@ -98,7 +136,7 @@ async fn accept(
 
 async fn connection(
     limits: Limits,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) {

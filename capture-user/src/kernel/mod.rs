@@ -2,13 +2,16 @@
 
 mod attach;
 mod batch;
+mod filter;
 mod object;
+pub mod program;
 mod ring;
 mod tables;
 mod test_clock;
 
 pub use attach::{AttachError, AttachedInterface, EgressHook};
 pub use batch::{Batch, Batches};
+pub use filter::{FilterError, FilterLoader, LoadedFilter, Probe};
 pub use object::{LoadError, Object, Settings};
 pub use ring::FrameRing;
 pub use tables::{TableError, Tables};

@@ -1,6 +1,10 @@
 //! Loading the eBPF object: programs, maps, and the wiring of the stages.
 
-use std::io;
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
@@ -10,7 +14,12 @@ use aya::{
 };
 use capture_common::abi::{Vary, names};
 
-use super::{ring::FrameRing, tables::Tables, test_clock::TestClock};
+use super::{
+    filter::{FilterLoader, HookMaps},
+    ring::FrameRing,
+    tables::Tables,
+    test_clock::TestClock,
+};
 
 /// The object that `build.rs` made of `capture-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/captured"));
@@ -130,12 +139,12 @@ impl Object {
             .override_global(names::TEST_CLOCK, &test_clock, true)
             .load(OBJECT)
             .map_err(LoadError::Object)?;
-        for name in [names::XDP_INGRESS, names::XDP_FILTER, names::XDP_DELIVER] {
+        for name in [names::XDP_INGRESS, names::XDP_DELIVER, names::XDP_DELIVER_TROUBLED] {
             xdp(&mut ebpf, name)?
                 .load()
                 .map_err(|source| LoadError::Program { program: name, source })?;
         }
-        for name in [names::TC_EGRESS, names::TC_FILTER, names::TC_DELIVER] {
+        for name in [names::TC_EGRESS, names::TC_DELIVER, names::TC_DELIVER_TROUBLED] {
             classifier(&mut ebpf, name)?
                 .load()
                 .map_err(|source| LoadError::Program { program: name, source })?;
@@ -146,7 +155,6 @@ impl Object {
             counters: take(&mut ebpf, names::COUNTERS)?,
             flows: take(&mut ebpf, names::FLOWS)?,
             trouble: take(&mut ebpf, names::TROUBLE)?,
-            filters: take(&mut ebpf, names::FILTERS)?,
             sockets: take(&mut ebpf, names::SOCKETS)?,
             stages,
         };
@@ -227,25 +235,51 @@ impl Object {
 /// The tail calls of both hooks. The kernel empties a program array when the last descriptor of it
 /// closes, so they must live as long as the attachment.
 pub(super) struct Stages {
-    pub xdp: ProgramArray<MapData>,
-    pub tc: ProgramArray<MapData>,
-    pub xdp_filter: ProgramFd,
-    pub tc_filter: ProgramFd,
+    pub loader: FilterLoader,
 }
 
 impl Stages {
     /// Puts the deliver programs into their slots. The filter slots stay empty: everything matches.
     fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        let xdp_stages = map_descriptor(ebpf, names::XDP_STAGES)?;
+        let tc_stages = map_descriptor(ebpf, names::TC_STAGES)?;
         let mut xdp: ProgramArray<MapData> = take(ebpf, names::XDP_STAGES)?;
         let mut tc: ProgramArray<MapData> = take(ebpf, names::TC_STAGES)?;
-        xdp.set(names::STAGE_DELIVER, &program_fd(ebpf, names::XDP_DELIVER)?, 0)
-            .map_err(|source| LoadError::Map { name: names::XDP_STAGES, source })?;
-        tc.set(names::STAGE_DELIVER, &program_fd(ebpf, names::TC_DELIVER)?, 0)
-            .map_err(|source| LoadError::Map { name: names::TC_STAGES, source })?;
-        let xdp_filter = program_fd(ebpf, names::XDP_FILTER)?;
-        let tc_filter = program_fd(ebpf, names::TC_FILTER)?;
-        Ok(Self { xdp, tc, xdp_filter, tc_filter })
+        let slots = [
+            (names::STAGE_DELIVER, names::XDP_DELIVER, names::TC_DELIVER),
+            (
+                names::STAGE_DELIVER_TROUBLED,
+                names::XDP_DELIVER_TROUBLED,
+                names::TC_DELIVER_TROUBLED,
+            ),
+        ];
+        for (slot, xdp_name, tc_name) in slots {
+            xdp.set(slot, &program_fd(ebpf, xdp_name)?, 0)
+                .map_err(|source| LoadError::Map { name: names::XDP_STAGES, source })?;
+            tc.set(slot, &program_fd(ebpf, tc_name)?, 0)
+                .map_err(|source| LoadError::Map { name: names::TC_STAGES, source })?;
+        }
+        let loader = FilterLoader {
+            xdp: Arc::new(HookMaps {
+                stages: xdp_stages,
+                scratch: map_descriptor(ebpf, names::XDP_SCRATCH)?,
+            }),
+            tc: Arc::new(HookMaps {
+                stages: tc_stages,
+                scratch: map_descriptor(ebpf, names::TC_SCRATCH)?,
+            }),
+        };
+        Ok(Self { loader })
     }
+}
+
+/// Another descriptor of a map that nobody has taken yet.
+fn map_descriptor(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, LoadError> {
+    let Some(Map::PerCpuArray(map) | Map::ProgramArray(map)) = ebpf.map(name) else {
+        return Err(LoadError::Missing { kind: "map", name });
+    };
+    let descriptor = map.fd().as_fd().try_clone_to_owned();
+    descriptor.map_err(|error| LoadError::Map { name, source: MapError::IoError(error) })
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, LoadError> {

@@ -6,8 +6,8 @@ use aya::{
 };
 use capture_common::{
     abi::{
-        Counters, Direction, FilterRules, INTERFACE_PLACES, INTERFACE_PROBES, InterfaceConfig,
-        InterfaceEntry, counters_index, interface_place, names, socket_index,
+        Counters, Direction, INTERFACE_PLACES, INTERFACE_PROBES, InterfaceConfig, InterfaceEntry,
+        counters_index, interface_place, names, socket_index,
     },
     flow::{Conversation, FlowKey, Trouble, TroubleKey},
 };
@@ -39,7 +39,6 @@ pub struct Tables {
     pub(super) counters: PerCpuArray<MapData, Counters>,
     pub(super) flows: HashMap<MapData, FlowKey, Conversation>,
     pub(super) trouble: HashMap<MapData, TroubleKey, Trouble>,
-    pub(super) filters: Array<MapData, FilterRules>,
     pub(super) sockets: XskMap<MapData>,
     pub(super) stages: Stages,
 }
@@ -101,32 +100,6 @@ impl Tables {
 
     fn entry(&self, place: u32) -> Result<InterfaceEntry, TableError> {
         self.interfaces.get(&place, 0).map_err(TableError::read(names::INTERFACES))
-    }
-
-    /// Puts a filter into one of the two generations of an interface's slot, or takes the filter
-    /// away (`None`: everything matches). The rules come into force when
-    /// [`Tables::set_interface`] names the generation, so that no frame is matched against half of
-    /// the old and half of the new ones.
-    ///
-    /// # Errors
-    /// A map could not be written; the old filter stays in force.
-    pub fn set_filter(
-        &mut self,
-        slot: u32,
-        generation: u32,
-        rules: Option<&FilterRules>,
-    ) -> Result<(), TableError> {
-        let stage = names::STAGE_FILTER_BASE + slot;
-        let Some(rules) = rules else {
-            clear(&mut self.stages.xdp, stage).map_err(TableError::write(names::XDP_STAGES))?;
-            return clear(&mut self.stages.tc, stage).map_err(TableError::write(names::TC_STAGES));
-        };
-        self.filters
-            .set(slot * 2 + (generation & 1), rules, 0)
-            .map_err(TableError::write(names::FILTERS))?;
-        let Stages { xdp, tc, xdp_filter, tc_filter } = &mut self.stages;
-        xdp.set(stage, xdp_filter, 0).map_err(TableError::write(names::XDP_STAGES))?;
-        tc.set(stage, tc_filter, 0).map_err(TableError::write(names::TC_STAGES))
     }
 
     /// Publishes the AF_XDP socket of a queue: from the next frame on it gets the queue's frames.
@@ -242,14 +215,6 @@ impl Tables {
                 .map_err(TableError::write(names::COUNTERS))?;
         }
         Ok(())
-    }
-}
-
-/// Empties a slot; one that is empty already is fine.
-fn clear(stages: &mut aya::maps::ProgramArray<MapData>, index: u32) -> Result<(), MapError> {
-    match stages.clear_index(&index) {
-        Err(error) if !is_not_found(&error) => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -56,7 +56,7 @@ definitions! {
     INTERFACE_INFO: Gauge "capture_interface_info" ["interface", "mode", "attach", "copy"]
         "Always 1; the labels say how frames of the interface are taken.";
     FILTER_INFO: Gauge "capture_filter_info" ["interface", "filter"]
-        "Always 1; the label holds the filter in force as a pcap-filter expression, empty for none.";
+        "Always 1; the label holds the filter in force, its first 200 characters; empty for none.";
     RECEIVED_FRAMES: Counter "capture_received_frames_total" ["interface", "direction"]
         "Frames seen, whatever the filter says; at egress the segments of a super-packet.";
     RECEIVED_BYTES: Counter "capture_received_bytes_total" ["interface", "direction"]

@@ -81,6 +81,18 @@ impl Family {
     }
 }
 
+/// Characters of a label's value.
+const LABEL_LENGTH: usize = 200;
+
+/// A text that may be long, as a label's value.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LABEL_LENGTH) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// A family of one series without labels.
 fn single(definition: &'static Definition, value: f64) -> MetricFamily {
     let mut family = Family::new(definition);
@@ -241,7 +253,7 @@ fn info(scrape: &Scrape) -> [MetricFamily; 3] {
     let mut filters = Family::new(&d::FILTER_INFO);
     for interface in &scrape.interfaces {
         interfaces.add(&interface_labels(interface), 1.0);
-        filters.add(&[&interface.name, &interface.filter], 1.0);
+        filters.add(&[&interface.name, &cut(interface.filter.to_string())], 1.0);
     }
     [build.build(), interfaces.build(), filters.build()]
 }
@@ -271,4 +283,15 @@ fn daemon(scrape: &Scrape) -> [MetricFamily; 4] {
         deleted.build(),
         single(&d::OLDEST_FRAME, oldest),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(cut("ü".repeat(200)), "ü".repeat(200));
+        assert_eq!(cut("ü".repeat(201)), "ü".repeat(200) + "…");
+    }
 }

@@ -12,6 +12,7 @@ use capture_common::{
 
 use super::*;
 use crate::{
+    filter::Filter,
     flows::{FlowList, FlowQuery},
     ledger::{Ledger, Loss},
     snapshot::{Attach, InterfaceSnapshot, SegmentsSnapshot},
@@ -62,7 +63,10 @@ impl SnapshotSource for Fixture {
             mode: Mode::Tap,
             attach: Attach::Native,
             copy: None,
-            filter: "tcp and port 80".into(),
+            filter: Filter {
+                expression: "tcp and port 80".parse().unwrap(),
+                trouble: "reset".parse().unwrap(),
+            },
             counters,
         };
         let second = InterfaceSnapshot {
@@ -71,7 +75,7 @@ impl SnapshotSource for Fixture {
             mode: Mode::Mirror,
             attach: Attach::Generic,
             copy: Some(false),
-            filter: String::new(),
+            filter: Filter::default(),
             counters: [Counters::ZERO; 2],
         };
         Ok(vec![first, second])
@@ -262,7 +266,11 @@ fn the_daemon_and_its_interfaces_are_described() {
                 .into(),
             "1",
         ),
-        ("capture_filter_info{interface=\"eth0\",filter=\"tcp and port 80\"}".into(), "1"),
+        (
+            "capture_filter_info{interface=\"eth0\",filter=\"tcp and port 80 [trouble: reset]\"}"
+                .into(),
+            "1",
+        ),
         ("capture_filter_info{interface=\"eth1\",filter=\"\"}".into(), "1"),
         ("capture_flows".into(), "17"),
         ("capture_flows_limit".into(), "262144"),

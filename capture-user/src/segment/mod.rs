@@ -42,7 +42,7 @@ pub use name::SegmentName;
 pub use publish::{PublishQueue, Publisher};
 pub use recover::{Recovered, RecoveryReport, recover};
 pub use retain::StoreStatus;
-pub use settings::{Format, Limits, LiveLimits, Settings};
+pub use settings::{Format, Limits, Live, Settings};
 pub use slots::InterfaceDescription;
 pub use store::Store;
 pub use writer::SegmentWriter;

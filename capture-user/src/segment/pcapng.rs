@@ -44,6 +44,8 @@ const PACKET_TRAILER: usize = 16;
 pub(super) const STATISTICS_LENGTH: usize = 20 + 5 * 12 + 4 + 4;
 /// Longest text of an option; longer ones are cut.
 const OPTION_LENGTH: usize = 4096;
+/// Longest filter: the most that an option holds, less the byte in front of the text.
+const FILTER_LENGTH: usize = u16::MAX as usize - 1;
 
 /// Names of the classes, by bit.
 static CLASS_NAMES: [&str; Class::COUNT] = {
@@ -182,7 +184,7 @@ impl Block {
 
     /// An option of text; left out when empty.
     fn text(self, code: u16, text: &str) -> Self {
-        if text.is_empty() { self } else { self.option(code, clip(text).as_bytes()) }
+        if text.is_empty() { self } else { self.option(code, clip(text, OPTION_LENGTH).as_bytes()) }
     }
 
     fn finish(mut self) -> Vec<u8> {
@@ -194,9 +196,9 @@ impl Block {
     }
 }
 
-/// The longest prefix that an option may hold.
-fn clip(text: &str) -> &str {
-    let mut end = text.len().min(OPTION_LENGTH);
+/// The longest prefix of at most so many bytes.
+fn clip(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -231,7 +233,7 @@ pub(super) fn interface(name: &str, description: &str, filter: &str, snap_length
         return block.finish();
     }
     // The first byte says that the filter is text.
-    let filter = [&[0], clip(filter).as_bytes()].concat();
+    let filter = [&[0], clip(filter, FILTER_LENGTH).as_bytes()].concat();
     block.option(option::IF_FILTER, &filter).finish()
 }
 

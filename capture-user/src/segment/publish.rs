@@ -22,7 +22,7 @@ use super::{
     name::SegmentName,
     open::{Closed, NAME_TRIES},
     retain::{StoreStatus, retain},
-    settings::LiveLimits,
+    settings::Live,
 };
 
 /// How often the directory is looked at when no segment comes: for limits that were changed, for
@@ -64,10 +64,10 @@ impl Publisher {
     /// The system refused the thread.
     pub fn start(
         directory: &Path,
-        live: Arc<LiveLimits>,
+        live: Arc<Live>,
         status: Arc<StoreStatus>,
     ) -> Result<Self, Error> {
-        retain(directory, live.get(), &status);
+        retain(directory, live.limits(), &status);
         let (sender, receiver) = mpsc::channel();
         let worker = Worker { directory: directory.into(), live, status, waiting: Vec::new() };
         let thread = thread::Builder::new()
@@ -104,7 +104,7 @@ struct Waiting {
 
 struct Worker {
     directory: PathBuf,
-    live: Arc<LiveLimits>,
+    live: Arc<Live>,
     status: Arc<StoreStatus>,
     waiting: Vec<Waiting>,
 }
@@ -119,7 +119,7 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.publish_waiting();
-            retain(&self.directory, self.live.get(), &self.status);
+            retain(&self.directory, self.live.limits(), &self.status);
         }
     }
 

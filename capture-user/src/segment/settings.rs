@@ -1,6 +1,7 @@
 //! What the configuration says about segments.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -83,38 +84,53 @@ pub struct Limits {
     pub retain_count: Option<u64>,
 }
 
-/// Limits that a reload replaces under running writers.
+/// What is replaced under running writers: the limits, and the filters that their segments name.
 ///
-/// Writers look at the generation, one relaxed load, each time they have a moment ([`tick`]), and
-/// take the lock only after it has changed.
+/// Writers look at the generation, one load for each frame and [`tick`], and take a lock only after
+/// it has changed.
 ///
 /// [`tick`]: crate::frame::FrameSink::tick
 #[derive(Debug)]
-pub struct LiveLimits {
+pub struct Live {
     generation: AtomicU64,
-    current: Mutex<Limits>,
+    limits: Mutex<Limits>,
+    /// By slot; a slot without an entry has the filter that its writers began with.
+    filters: Mutex<BTreeMap<u8, String>>,
 }
 
-impl LiveLimits {
-    /// Starts with these.
+impl Live {
+    /// Starts with these limits.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { generation: AtomicU64::new(0), current: Mutex::new(limits) }
+        let filters = Mutex::new(BTreeMap::new());
+        Self { generation: AtomicU64::new(0), limits: Mutex::new(limits), filters }
     }
 
     /// Puts new limits in force.
-    pub fn set(&self, limits: Limits) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
         self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// The limits in force.
     #[must_use]
-    pub fn get(&self) -> Limits {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes whenever the limits do.
+    /// The slot's interface has another filter from now on.
+    pub fn set_filter(&self, slot: u8, filter: String) {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, filter);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The slot's filter, if it was ever set.
+    pub(super) fn filter(&self, slot: u8) -> Option<String> {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).cloned()
+    }
+
+    /// Changes whenever anything else does.
+    #[inline]
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

@@ -4,7 +4,10 @@ use std::fs;
 
 use capture_common::abi::{Direction, MAX_INTERFACES};
 
-use super::{MAX_SNAP_LENGTH, pcap, pcapng, settings::Format};
+use super::{
+    MAX_SNAP_LENGTH, pcap, pcapng,
+    settings::{Format, Live},
+};
 use crate::ledger::{Ledger, Loss};
 
 const SLOTS: usize = MAX_INTERFACES as usize;
@@ -71,6 +74,20 @@ impl Slots {
     #[inline]
     pub fn get(&self, slot: u8) -> Option<Slot> {
         self.by_slot.get(usize::from(slot)).copied().flatten()
+    }
+
+    /// Takes over the filters in force. Did any differ?
+    pub fn renew(&mut self, live: &Live) -> bool {
+        let mut is_changed = false;
+        for interface in &mut self.interfaces {
+            if let Some(filter) = live.filter(interface.slot)
+                && filter != interface.filter
+            {
+                interface.filter = filter;
+                is_changed = true;
+            }
+        }
+        is_changed
     }
 
     /// What a segment begins with.

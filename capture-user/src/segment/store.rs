@@ -8,7 +8,7 @@ use super::{
     publish::Publisher,
     recover::{RecoveryReport, recover},
     retain::StoreStatus,
-    settings::{Limits, LiveLimits, Settings},
+    settings::{Limits, Live, Settings},
     slots::InterfaceDescription,
     writer::SegmentWriter,
 };
@@ -20,7 +20,7 @@ use crate::ledger::Ledger;
 /// ends the publisher and frees the directory.
 pub struct Store {
     settings: Settings,
-    live: Arc<LiveLimits>,
+    live: Arc<Live>,
     status: Arc<StoreStatus>,
     recovery: RecoveryReport,
     // Dropped in this order: the directory is ours until the publisher has ended.
@@ -36,7 +36,7 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let lock = prepare(&settings.directory)?;
         let recovery = recover(&settings.directory)?;
-        let live = Arc::new(LiveLimits::new(settings.limits()));
+        let live = Arc::new(Live::new(settings.limits()));
         let status = Arc::new(StoreStatus::default());
         let publisher = Publisher::start(&settings.directory, live.clone(), status.clone())?;
         Ok(Self { settings, live, status, recovery, publisher, _lock: lock })
@@ -57,7 +57,14 @@ impl Store {
     /// Puts new limits in force: on rotation within a writer's next tick, on retention within five
     /// seconds. Directory, format and snap length stay as they are.
     pub fn set_limits(&self, limits: Limits) {
-        self.live.set(limits);
+        self.live.set_limits(limits);
+    }
+
+    /// The interface of a slot has another filter from now on. pcapng segments name it, so the
+    /// writers begin new ones, whose filter it is, with their next frame. Frames of the old filter
+    /// that were still on their way to a writer are in the new segment.
+    pub fn set_filter(&self, slot: u8, filter: String) {
+        self.live.set_filter(slot, filter);
     }
 
     /// The counters of the store, for the metrics.

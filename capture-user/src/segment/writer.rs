@@ -12,7 +12,7 @@ use super::{
     pcap, pcapng,
     publish::PublishQueue,
     record::Record,
-    settings::{Format, Limits, LiveLimits, Settings},
+    settings::{Format, Limits, Live, Settings},
     slots::{InterfaceDescription, LedgerTotals, Slots},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub struct SegmentWriter {
     settings: Settings,
     slots: Slots,
     header: Vec<u8>,
-    live: Arc<LiveLimits>,
+    live: Arc<Live>,
     generation: u64,
     limits: Limits,
     ledger: Arc<Ledger>,
@@ -63,7 +63,7 @@ impl SegmentWriter {
         stream: &str,
         interfaces: Vec<InterfaceDescription>,
         settings: Settings,
-        live: Arc<LiveLimits>,
+        live: Arc<Live>,
         ledger: Arc<Ledger>,
         queue: PublishQueue,
     ) -> Self {
@@ -72,7 +72,7 @@ impl SegmentWriter {
             stream: stream.into(),
             header: slots.header(settings.format),
             generation: live.generation(),
-            limits: live.get(),
+            limits: live.limits(),
             buffer: Buffer::new(),
             room: 0,
             begun: None,
@@ -86,6 +86,19 @@ impl SegmentWriter {
             ledger,
             queue,
         }
+    }
+
+    /// Takes over what was replaced. What is said of the interfaces holds for a whole segment.
+    #[cold]
+    fn renew(&mut self) {
+        // Read before what it stands for: what is replaced meanwhile is seen the next time.
+        self.generation = self.live.generation();
+        self.limits = self.live.limits();
+        if self.slots.renew(&self.live) && self.settings.format == Format::Pcapng {
+            self.end_segment();
+            self.header = self.slots.header(self.settings.format);
+        }
+        self.measure();
     }
 
     /// Begins a segment, after the one that is begun, for a frame whose record has `length` bytes.
@@ -208,6 +221,9 @@ impl FrameSink for SegmentWriter {
     #[inline]
     fn frame(&mut self, info: &FrameInfo, parts: &[&[u8]]) {
         let Some(slot) = self.slots.get(info.slot) else { return self.refuse(info) };
+        if self.live.generation() != self.generation {
+            self.renew();
+        }
         let available = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         let original = info.original_length.max(u32::try_from(available).unwrap_or(u32::MAX));
         if original == 0 {
@@ -235,11 +251,8 @@ impl FrameSink for SegmentWriter {
     }
 
     fn tick(&mut self, now: u64) {
-        let generation = self.live.generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.limits = self.live.get();
-            self.measure();
+        if self.live.generation() != self.generation {
+            self.renew();
         }
         // Either way around: the clock may have been set back.
         if !self.buffer.is_empty() && now.abs_diff(self.buffer.first_timestamp()) >= FLUSH_AFTER {

@@ -27,7 +27,6 @@ impl Programs {
             slot: SLOT.into(),
             flags: interface_flags::CAPTURE,
             snap_length: 262_144,
-            filter_generation: 0,
             mode: Mode::Mirror as u8,
             padding: [0; 3],
         };

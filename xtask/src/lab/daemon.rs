@@ -3,17 +3,22 @@
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{ExitStatus, Output},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
 
 use super::{Metrics, Namespace, Process, build, command, wait_until};
 
 /// Where the daemon listens unless told otherwise.
 pub const LISTEN: &str = "127.0.0.1:9411";
+
+/// Name of a daemon's control socket, in a directory of its own: network namespaces share the file
+/// system.
+const SOCKET: &str = "control.sock";
 
 /// Loading the programs takes most of it; the verifier is slow on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -25,6 +30,8 @@ pub struct Daemon<'a> {
     namespace: &'a Namespace,
     process: Process,
     listen: String,
+    /// Where its control socket is.
+    directory: TempDir,
 }
 
 impl<'a> Daemon<'a> {
@@ -48,9 +55,10 @@ impl<'a> Daemon<'a> {
         arguments: &[S],
     ) -> Result<Self> {
         let mut captured = namespace.command(build::captured()?);
-        captured.arg("run").args(arguments);
+        let directory = TempDir::new().context("cannot make a directory for the control socket")?;
+        captured.arg("run").arg("--control").arg(directory.path().join(SOCKET)).args(arguments);
         let process = Process::start(&mut captured)?;
-        Ok(Self { namespace, process, listen: listen_address(arguments) })
+        Ok(Self { namespace, process, listen: listen_address(arguments), directory })
     }
 
     /// Waits until `/readyz` says yes.
@@ -106,6 +114,33 @@ impl<'a> Daemon<'a> {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.listen)
+    }
+
+    /// Its control socket, for `captured filter --control`.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.directory.path().join(SOCKET)
+    }
+
+    /// Runs `captured filter <action> <arguments>` against it to its end.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn filter<S: AsRef<OsStr>>(&self, action: &str, arguments: &[S]) -> Result<Output> {
+        let mut captured = self.namespace.command(build::captured()?);
+        captured.args(["filter", action, "--control"]).arg(self.control()).args(arguments);
+        command::output(&mut captured, b"")
+    }
+
+    /// As [`Self::filter`] with the action `set`, and it must work.
+    ///
+    /// # Errors
+    /// It could not be started, or ended with another status than 0; with what it said.
+    pub fn set_filter<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<()> {
+        let output = self.filter("set", arguments)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "captured filter set: {}: {said}", output.status);
+        Ok(())
     }
 
     /// The namespace that it runs in.

@@ -7,6 +7,7 @@
 //! - [`Routed`]: `client — isp — gateway — server`, for the demo and the end-to-end tests.
 //! - [`Pair`]: two namespaces with nothing but wires between them, for mirror mode and generators.
 //! - [`Daemon`], [`HttpServer`], [`HttpServers`](http::HttpServers), [`http::get`]: what runs in them.
+//! - [`Tcpdump`]: what captured is compared with.
 //! - [`readers`]: other people's programs that judge what captured wrote.
 
 pub mod build;
@@ -22,6 +23,7 @@ pub mod pair;
 pub mod process;
 pub mod readers;
 pub mod routed;
+pub mod tcpdump;
 pub mod wait;
 
 pub use daemon::Daemon;
@@ -31,6 +33,7 @@ pub use namespace::Namespace;
 pub use pair::{Pair, PairOptions};
 pub use process::Process;
 pub use routed::{Routed, RoutedOptions};
+pub use tcpdump::Tcpdump;
 pub use wait::wait_until;
 
 /// The ways to make a lab.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use capture_common::abi::{Counters, Mode};
 use capture_user::{
+    filter::Filter,
     flows::{FlowList, FlowQuery},
     ledger::Ledger,
     metrics,
@@ -25,7 +26,7 @@ impl SnapshotSource for Idle {
             mode: Mode::Tap,
             attach: Attach::Native,
             copy: None,
-            filter: String::new(),
+            filter: Filter::default(),
             counters: [Counters::ZERO; 2],
         }])
     }

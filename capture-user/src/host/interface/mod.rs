@@ -1,6 +1,7 @@
 //! What an interface is, and what the host uses it for.
 
 mod error;
+mod ethtool;
 mod netlink;
 mod prefix;
 mod queues;
@@ -32,6 +33,8 @@ pub struct Facts {
     pub mtu: u32,
     /// Receive queues, at least 1: mirror mode needs a socket for each.
     pub queues: u32,
+    /// The driver takes VLAN tags out of the frames that it receives, so that XDP does not see them.
+    pub strips_vlan_tags: bool,
     /// Administratively up (`IFF_UP`). Says nothing of the carrier.
     pub up: bool,
     /// The loopback interface: its frames have Ethernet headers, but its driver has no XDP, so
@@ -78,6 +81,7 @@ impl Facts {
             index,
             mtu: mtu(&link),
             queues: queues::receive_queues(&name, index),
+            strips_vlan_tags: ethtool::strips_vlan_tags(&name).unwrap_or(false),
             up: is_up(&link),
             loopback,
             master: master(&netlink, &link).await?,
@@ -87,6 +91,15 @@ impl Facts {
             uppers: uppers(&links, index),
             name,
         })
+    }
+
+    /// Netmask of its first IPv4 address (255.255.255.0 is 0xffff_ff00), for filters such as `ip
+    /// broadcast`; 0 if it has none.
+    #[must_use]
+    pub fn netmask(&self) -> u32 {
+        let first = self.addresses.iter().find(|prefix| prefix.address.is_ipv4());
+        let host_bits = first.map_or(32, |prefix| 32_u32.saturating_sub(prefix.length.into()));
+        u32::MAX.checked_shl(host_bits).unwrap_or(0)
     }
 
     /// What [`Watch::start`] compares the present with.

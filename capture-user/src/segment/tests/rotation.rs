@@ -1,5 +1,7 @@
 //! When segments end, what they are called and how many stay.
 
+use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
+
 use super::*;
 
 fn open(settings: Settings) -> (Store, SegmentWriter, Arc<Ledger>) {
@@ -159,6 +161,70 @@ fn retention_deletes_the_oldest_of_ours_only() {
     assert_eq!((now.count, now.deleted_by_count, now.deleted_by_bytes), (3, 2, 0));
     assert_eq!(now.oldest_frame, Some(START + 2));
     assert_eq!(now.bytes, files.iter().map(|file| file.metadata().unwrap().len()).sum::<u64>());
+}
+
+/// Name of each interface and its filter.
+fn described(path: &Path) -> Vec<(String, String)> {
+    let mut reader = PcapNgReader::new(File::open(path).unwrap()).unwrap();
+    let mut interfaces = Vec::new();
+    while let Some(block) = reader.next_block() {
+        let Block::InterfaceDescription(block) = block.unwrap() else { continue };
+        let mut interface = (String::new(), String::new());
+        for option in &block.options {
+            match option {
+                InterfaceDescriptionOption::IfName(name) => interface.0 = name.to_string(),
+                InterfaceDescriptionOption::IfFilter(filter) => {
+                    assert_eq!(filter[0], 0, "the filter is text");
+                    interface.1 = String::from_utf8(filter[1..].to_vec()).unwrap();
+                }
+                _ => {}
+            }
+        }
+        interfaces.push(interface);
+    }
+    interfaces
+}
+
+#[test]
+fn a_new_filter_begins_a_segment_that_names_it() {
+    // More than other texts may have.
+    let long = format!("port {}", vec!["65535"; 6000].join(" or "));
+    for format in Format::ALL {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, mut writer, ledger) = open(settings(directory.path(), format));
+        let mut frame = |number| writer.frame(&info(START + number, 100), &[&numbered(number)]);
+        frame(0);
+        frame(1);
+        store.set_filter(SLOTS[0], "udp port 53".into());
+        frame(2);
+        store.set_filter(SLOTS[0], "udp port 53".into());
+        store.set_filter(7, "not of this writer".into());
+        frame(3);
+        store.set_filter(SLOTS[1], long.clone());
+        writer.tick(START + 4);
+        writer.frame(&info(START + 4, 100), &[&numbered(4)]);
+        writer.close();
+        drop(store);
+        let files = published(directory.path());
+        let frames: Vec<Vec<u64>> =
+            files.iter().map(|file| read(file).iter().map(number).collect()).collect();
+        assert_eq!(totals(&ledger, Loss::WriteError), (5, 0));
+        if format == Format::Pcap {
+            assert_eq!(frames, [[0, 1, 2, 3, 4]], "pcap names no filter");
+            continue;
+        }
+        assert_eq!(frames, [vec![0, 1], vec![2, 3], vec![4]]);
+        let expected = [
+            ["tcp or icmp", "tcp or icmp"],
+            ["udp port 53", "tcp or icmp"],
+            ["udp port 53", &long],
+        ];
+        for (file, expected) in files.iter().zip(expected) {
+            let expected = [("eth0", expected[0]), ("eth63", expected[1])];
+            let expected = expected.map(|(a, b)| (a.to_owned(), b.to_owned()));
+            assert!(described(file) == expected, "{file:?}");
+        }
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn bare_interface_may_be_mirrored() {
         assert_eq!(facts.link_local.len(), 1, "the kernel gives one: {facts:?}");
         assert!(facts.addresses.is_empty() && facts.routes.is_empty(), "{facts:?}");
         assert_eq!((&facts.master, &facts.uppers), (&None, &Vec::new()));
-        assert_eq!(facts.refuse_mirror(), None);
+        assert_eq!((facts.refuse_mirror(), facts.netmask()), (None, 0));
 
         ip("link set span down");
         assert!(!Facts::read("span").await.unwrap().up);
@@ -43,6 +43,7 @@ fn addresses_speak_against_mirror() {
         ip("address add 2001:db8::1/64 dev v nodad");
         let facts = Facts::read("v").await.unwrap();
         assert_eq!(texts(&facts.addresses), ["192.0.2.1/24", "198.51.100.1/32", "2001:db8::1/64"]);
+        assert_eq!(facts.netmask(), 0xffff_ff00);
         let refusal = facts.refuse_mirror().unwrap();
         assert!(refusal.contains("takes the frames of `v` away from the host"), "{refusal}");
         assert!(refusal.contains("addresses 192.0.2.1/24, 198.51.100.1/32"), "{refusal}");
