@@ -2,6 +2,7 @@
 //! beside other capture tools.
 
 mod compare;
+mod filters;
 mod flows;
 mod forward;
 mod generator;
@@ -34,6 +35,7 @@ pub struct Args {
 struct Results {
     machine: String,
     programs: Vec<programs::Cost>,
+    filters: Vec<filters::Cost>,
     flows: flows::Flows,
     captures: Vec<compare::Capture>,
     forwarding: Vec<forward::Forward>,
@@ -46,13 +48,15 @@ struct Results {
 pub fn run(args: Args) -> Result<()> {
     eprintln!("bench: building and running the eBPF programs by themselves");
     let programs = programs::measure()?;
+    let filters = filters::measure()?;
     let flows = flows::measure()?;
     let seconds = if args.quick { 1 } else { args.seconds };
     let captures = compare::measure(Duration::from_secs(seconds), &args.only)?;
     let forwarding = forward::measure(Duration::from_secs(1), &args.only)?;
-    let results = Results { machine: machine(), programs, flows, captures, forwarding };
+    let results = Results { machine: machine(), programs, filters, flows, captures, forwarding };
     let tables = [
         programs::table(&results.programs),
+        filters::table(&results.filters),
         flows::table(&results.flows),
         compare::table(&results.captures),
         forward::table(&results.forwarding),
