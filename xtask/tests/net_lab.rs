@@ -8,9 +8,8 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
 use xtask::lab::{
-    HttpServer, Lab, Namespace, PairOptions, Process, RoutedOptions, command,
+    HttpServer, Lab, Namespace, PairOptions, RoutedOptions, Tcpdump, command,
     http::{self, Patience},
     readers,
     routed::{GATEWAY_INSIDE, GATEWAY_OUTSIDE},
@@ -21,23 +20,6 @@ const SOON: Duration = Duration::from_secs(10);
 
 fn exists(namespace: &str) -> bool {
     Path::new("/run/netns").join(namespace).exists()
-}
-
-/// tcpdump that is ready to see the next frame. Its slots are as long as the snap length and its
-/// buffer holds some thousands of them, so that it loses none on a busy machine.
-fn tcpdump(namespace: &Namespace, interface: &str, file: &Path, filter: &str) -> Process {
-    let file = file.to_str().unwrap();
-    let buffer = ["--snapshot-length=9100", "--buffer-size=65536", "--immediate-mode", "-U"];
-    let argv = ["tcpdump", "-i", interface, "-w", file, filter];
-    let mut tcpdump = namespace.spawn(&[&argv[..1], &buffer, &argv[1..]].concat()).unwrap();
-    tcpdump.wait_for_stderr("listening on", SOON).unwrap();
-    tcpdump
-}
-
-fn stop(mut tcpdump: Process) {
-    tcpdump.signal(Signal::SIGINT).unwrap();
-    assert!(tcpdump.wait(SOON).unwrap().success(), "{}", tcpdump.stderr());
-    assert!(tcpdump.stderr().contains("0 packets dropped by kernel"), "{}", tcpdump.stderr());
 }
 
 /// Fetches the page and the big file over IPv4 and IPv6: four connections.
@@ -64,7 +46,9 @@ fn requests_cross_the_gateway_as_on_a_cable() {
     let files = [directory.path().join("gw0.pcap"), directory.path().join("gw1.pcap")];
     let interfaces = [GATEWAY_OUTSIDE, GATEWAY_INSIDE].into_iter().zip(&files);
     let sniffers = interfaces
-        .map(|(interface, file)| tcpdump(&lab.gateway, interface, file, "tcp port 8080"))
+        .map(|(interface, file)| {
+            Tcpdump::start(&lab.gateway, interface, file, "tcp port 8080").unwrap()
+        })
         .collect::<Vec<_>>();
 
     fetch_all(&lab.client, &site);
@@ -81,7 +65,7 @@ fn requests_cross_the_gateway_as_on_a_cable() {
         })
         .unwrap();
     }
-    sniffers.into_iter().for_each(stop);
+    sniffers.into_iter().for_each(|tcpdump| _ = tcpdump.stop().unwrap());
     let packets = files.each_ref().map(|file| readers::check(file).unwrap());
     assert_eq!(packets[0], packets[1], "the gateway forwards what it receives");
     for file in &files {
@@ -172,7 +156,7 @@ fn pairs_have_queues_and_silence() {
     assert_eq!(lab.wires.len(), 2);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("mon1.pcap");
-    let sniffer = tcpdump(&lab.monitor, "mon1", &file, "");
+    let sniffer = Tcpdump::start(&lab.monitor, "mon1", &file, "").unwrap();
     for wire in &lab.wires {
         let shown = lab.monitor.ip(&format!("-details link show {}", wire.monitor)).unwrap();
         assert!(shown.contains("numtxqueues 2 numrxqueues 2"), "{shown}");
@@ -187,7 +171,7 @@ s.send(bytes.fromhex('020000010102 020000010101 88b5') + b'x' * 9000)";
     lab.sender.run(&["python3", "-c", send]).unwrap();
     wait_until(SOON, "the frame", || Ok((std::fs::metadata(&file)?.len() > 9000).then_some(())))
         .unwrap();
-    stop(sniffer);
+    sniffer.stop().unwrap();
     let frames = readers::tshark(&[file], "", &["frame.len", "eth.type"]).unwrap();
     assert_eq!(frames, [["9014", "0x88b5"]], "the frame that was sent, and no other");
 }

@@ -1,9 +1,14 @@
 //! Numbered frames, and sending them over a wire.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use std::{fs::File, io::BufWriter, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    path::Path,
+    time::Duration,
+};
 
-use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter};
 use xtask::lab::{Pair, Process};
 
 /// Where the first word is in a frame: Ethernet, IPv4 and UDP in front of it.
@@ -40,6 +45,27 @@ pub fn write_pcap(path: &Path, frames: impl Iterator<Item = Vec<u8>>) {
         let length = frame.len() as u32;
         writer.write_packet(&PcapPacket::new(Duration::ZERO, length, &frame)).unwrap();
     }
+}
+
+/// A frame in a file.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// When it was captured, since 1970.
+    pub time: Duration,
+    /// All of it.
+    pub bytes: Vec<u8>,
+}
+
+/// All frames of a pcap file, in its order; none may be cut.
+pub fn read_pcap(path: &Path) -> Vec<Recorded> {
+    let mut reader = PcapReader::new(BufReader::new(File::open(path).unwrap())).unwrap();
+    let mut frames = Vec::new();
+    while let Some(packet) = reader.next_packet() {
+        let packet = packet.unwrap();
+        assert_eq!(packet.orig_len as usize, packet.data.len(), "not cut");
+        frames.push(Recorded { time: packet.timestamp, bytes: packet.data.into_owned() });
+    }
+    frames
 }
 
 /// Starts to send a pcap file over a wire, at so many frames a second or as fast as it takes them.
