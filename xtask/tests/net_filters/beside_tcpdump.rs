@@ -65,6 +65,10 @@ const IN_FILES: [&str; 16] = [
 const IP_BROADCAST: &str = "ip broadcast";
 const IP_BROADCAST_BY_HAND: &str = "ip[19] = 0 or ip[19] = 255";
 
+/// In `inbound` and `outbound`. When libpcap has given its filter to the kernel, it judges the first
+/// frame once more by itself, and knows nothing of directions then: that frame must not count.
+const DIRECTION: &str = "bound";
+
 /// Replaced by a long list, of which the last is what is there.
 const LONG: &str = "long";
 
@@ -114,6 +118,9 @@ impl Session<'_> {
         let for_tcpdump =
             if expression == IP_BROADCAST { IP_BROADCAST_BY_HAND } else { &expression };
         let tcpdump = Tcpdump::start(gateway, GATEWAY_OUTSIDE, &theirs, for_tcpdump).unwrap();
+        if expression.contains(DIRECTION) {
+            self.scene.play(with_tags);
+        }
         let begin = now();
         let passed = self.scene.play(with_tags);
         let end = now();

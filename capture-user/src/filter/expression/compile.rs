@@ -18,8 +18,8 @@ use crate::filter::{
 /// expression; MAX_LENGTH bytes need less than a quarter of it. Only what is used is taken.
 const STACK: usize = 64 << 20;
 
-/// Most words of an expression that libpcap compiles in one piece: some 60 hosts.
-pub(super) const PIECE: usize = 128;
+/// What an expression may cost that is not divided: some 60 hosts.
+const SHORT: usize = 128;
 
 /// Compiles an expression in a thread of its own.
 pub(super) fn compile(text: &str, netmask: u32) -> Result<Program, ExpressionError> {
@@ -54,7 +54,7 @@ fn check_length(text: &str) -> Result<(), ExpressionError> {
 fn compile_words(text: &str, words: &[Word], netmask: u32) -> Result<Program, ExpressionError> {
     let mut compiler = Compiler::new(netmask).map_err(|error| ExpressionError::of(text, error))?;
     let whole = CString::new(text).map_err(|error| ExpressionError::of(text, error.to_string()))?;
-    if words.len() <= PIECE {
+    if words.iter().map(|word| word.cost(text)).sum::<usize>() <= SHORT {
         let compiled = compiler.compile(&whole);
         let instructions =
             compiled.map_err(|message| position::locate(&mut compiler, text, words, &message))?;

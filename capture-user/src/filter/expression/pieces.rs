@@ -1,14 +1,13 @@
 //! A long expression, compiled in pieces.
 //!
 //! libpcap takes 6 s for a list of 500 hosts, and 60 times as long for 2,000. So the tree of the
-//! expression is cut into pieces of some 60 hosts, which libpcap compiles and which are put behind
+//! expression is cut into pieces of some 20 hosts, which libpcap compiles and which are put behind
 //! one another: where a piece returns the verdict upon which the next one decides, it jumps there.
 //! A load beyond the end of the frame ends a classic program, in a piece as in the whole.
 
 use std::{ffi::CString, fmt::Write as _, ops::Range};
 
 use super::{
-    compile::PIECE,
     error::ExpressionError,
     position,
     tree::{self, Node, Shape},
@@ -16,8 +15,11 @@ use super::{
 };
 use crate::filter::{classic::Instruction, libpcap::Compiler};
 
-/// Most words of what cannot be divided; libpcap takes seconds for it.
-pub(super) const UNDIVIDED: usize = 700;
+/// What a piece may cost.
+const PIECE: usize = 64;
+
+/// What may cost that cannot be divided; libpcap takes three seconds for the worst of this size.
+const UNDIVIDED: usize = 600;
 
 /// `ret #k` and `ja k`.
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -30,12 +32,16 @@ pub(super) fn compile(
     words: &[Word],
 ) -> Result<Vec<Instruction>, ExpressionError> {
     let shifts = words.iter().any(|word| shifts_offsets(&text[word.start..word.end]));
-    let tree = if shifts { None } else { tree::read(words) };
+    let tree = if shifts { None } else { tree::read(text, words) };
     let mut pieces = Pieces { compiler, text, words };
-    match tree {
+    let program = match tree {
         Some(tree) => pieces.node(&tree),
         None => pieces.whole(0..words.len()),
+    }?;
+    if program.iter().any(|instruction| instruction.code == RETURN && instruction.k != 0) {
+        return Ok(program);
     }
+    Err(position::locate(compiler, text, words, position::MATCHES_NOTHING))
 }
 
 /// Keywords that change the meaning of all that is behind them. `vxlan` is one in newer versions of
@@ -97,11 +103,12 @@ impl Pieces<'_> {
             [first, .., last] => (*first, *last),
             [only] => (*only, *only),
         };
-        if words.len() > UNDIVIDED {
+        let cost: usize = self.words[words].iter().map(|word| word.cost(self.text)).sum();
+        if cost > UNDIVIDED {
             let message = format!(
-                "too complex: {} words that cannot be compiled in pieces, at most {UNDIVIDED} can \
-                 (behind `vlan`, `mpls`, `pppoes` or `geneve` all belong together)",
-                words.len()
+                "too complex: {cost} words that cannot be compiled in pieces, at most {UNDIVIDED} \
+                 can (behind `vlan`, `mpls`, `pppoes` or `geneve` all belong together, and a range \
+                 of ports counts for 4)"
             );
             return Err(ExpressionError::at(self.text, first, message));
         }

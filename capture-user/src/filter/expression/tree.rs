@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::words::{Kind, Word};
 
-/// An expression and how many words it has.
+/// An expression and what its words cost.
 pub(super) struct Node {
     pub(super) weight: usize,
     pub(super) shape: Shape,
@@ -26,8 +26,8 @@ pub(super) enum Shape {
 }
 
 /// Reads all words.
-pub(super) fn read(words: &[Word]) -> Option<Node> {
-    let mut reader = Reader { words, closing: closing(words)?, at: 0, qualifiers: 0..0 };
+pub(super) fn read(text: &str, words: &[Word]) -> Option<Node> {
+    let mut reader = Reader { text, words, closing: closing(words)?, at: 0, qualifiers: 0..0 };
     let node = reader.chain()?;
     (reader.at == words.len()).then_some(node)
 }
@@ -47,6 +47,7 @@ fn closing(words: &[Word]) -> Option<Vec<usize>> {
 }
 
 struct Reader<'a> {
+    text: &'a str,
     words: &'a [Word],
     closing: Vec<usize>,
     at: usize,
@@ -127,7 +128,8 @@ impl Reader<'_> {
         let words = start..self.end_of_condition(start);
         let qualifiers = self.qualifiers.clone();
         self.at = words.end;
-        let weight = qualifiers.len() + words.len();
+        let costs = self.words[words.clone()].iter().map(|word| word.cost(self.text));
+        let weight = qualifiers.len() + costs.sum::<usize>();
         (!words.is_empty()).then_some(Node { weight, shape: Shape::Leaf { qualifiers, words } })
     }
 

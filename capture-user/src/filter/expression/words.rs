@@ -54,6 +54,15 @@ pub(super) struct Word {
     pub(super) end: usize,
 }
 
+impl Word {
+    /// How much libpcap has to do for it, beside others; the range of a `portrange` gives many
+    /// blocks.
+    pub(super) fn cost(self, text: &str) -> usize {
+        let range = self.kind == Kind::Name && text[self.start..self.end].contains('-');
+        if range { 4 } else { 1 }
+    }
+}
+
 /// No word with a colon in it that the scanner takes is longer.
 const LONGEST_ADDRESS: usize = 64;
 

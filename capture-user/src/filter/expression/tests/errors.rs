@@ -138,6 +138,8 @@ fn what_is_no_text_is_told() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     /// Any text gives an expression or an error that can be shown.
     #[test]
     fn any_text_is_answered(text in "[ -~]{0,40}|\\PC{0,20}", columns in 0..60_usize) {

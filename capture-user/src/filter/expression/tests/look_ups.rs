@@ -146,7 +146,7 @@ const WORDS: [&str; 44] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     /// libpcap says that a name is unknown when the resolver does not know it.
     #[test]
