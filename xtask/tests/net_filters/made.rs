@@ -33,6 +33,8 @@ pub fn inbound() -> Vec<Vec<u8>> {
         from_isp([1, 0, 0x5e, 0, 0, 0xfb]).udp(CLIENT, [224, 0, 0, 251], [5353, 5353]),
         from_isp([1, 0x80, 0xc2, 0, 0, 0]).bytes(&[0, 38, 0x42, 0x42, 3, 0, 0, 0, 0, 0]),
         from_isp(BROADCAST).ether(0x88b5, b"local experimental"),
+        from_isp(BROADCAST).ether(0x0806, &request(ISP_MAC, [192, 0, 2, 1])),
+        solicitation(ISP_MAC),
         from_isp(NOBODY_MAC).ip(IpNumber::GRE, SERVER, &[0, 0, 8, 0, 0x45]),
         from_isp(NOBODY_MAC).ip(IpNumber::ENCAPSULATING_SECURITY_PAYLOAD, SERVER, &[7; 40]),
         from_isp(NOBODY_MAC).ip(IpNumber::SCTP, SERVER, &[0x0b, 0x59, 0x0b, 0x59, 0, 0, 0, 1]),
@@ -54,6 +56,8 @@ pub fn outbound() -> Vec<Vec<u8>> {
         from_gateway([1, 0, 0x5e, 0, 0, 1]).udp([192, 0, 2, 2], [224, 0, 0, 1], [9, 9]),
         from_gateway(NOBODY_MAC).ip(IpNumber::GRE, CLIENT, &[0, 0, 8, 0, 0x45]),
         from_gateway(NOBODY_MAC).ether(0x88b5, &[9; 200]),
+        from_gateway(BROADCAST).ether(0x0806, &request(GATEWAY_MAC, [192, 0, 2, 2])),
+        solicitation(GATEWAY_MAC),
     ]
 }
 
@@ -130,6 +134,21 @@ fn built<E: std::fmt::Debug>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) 
 fn padded(mut frame: Vec<u8>) -> Vec<u8> {
     frame.resize(frame.len().max(LEAST_FRAME), 0);
     frame
+}
+
+/// ARP: who has an address that nobody has?
+fn request(from: [u8; 6], address: [u8; 4]) -> Vec<u8> {
+    let start = [0, 1, 8, 0, 6, 4, 0, 1];
+    [&start[..], &from, &address, &[0; 6], &[192, 0, 2, 77]].concat()
+}
+
+/// The same in IPv6.
+fn solicitation(from: [u8; 6]) -> Vec<u8> {
+    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0x77];
+    let to = [0x33, 0x33, 0xff, 0, 0, 0x77];
+    let address = [0x20, 1, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77];
+    let builder = PacketBuilder::ethernet2(from, to).ipv6([0; 16], group, 255);
+    built(|out| builder.icmpv6_raw(135, 0, [0; 4]).write(out, &address))
 }
 
 /// A request whose place in the frame depends on the length of the IP header.

@@ -28,14 +28,6 @@ ping -n -q -c 2 -i 0.002 203.0.113.2 && ping -n -q -c 1 -s 900 2001:db8:3::2 || 
 ping -n -q -c 1 -W 1 -t 2 203.0.113.2 && exit 1
 exit 0";
 
-/// Neighbours must ask each other, once; nothing of this kind may come by itself.
-const GATEWAY: &str = "
-for address in 192.0.2.1 2001:db8:2::1; do
-  ip neigh del $address dev gw0 || exit
-  ping -n -q -c 1 $address || exit
-  ip neigh replace $address lladdr 02:00:00:00:02:01 dev gw0 nud permanent || exit
-done";
-
 /// The lab with its servers, and files of the frames made by hand.
 pub struct Scene<'a> {
     lab: &'a Routed,
@@ -75,7 +67,6 @@ impl<'a> Scene<'a> {
         let before = self.passed();
         thread::scope(|scope| {
             scope.spawn(|| shell(&self.lab.client, CLIENT));
-            scope.spawn(|| shell(&self.lab.gateway, GATEWAY));
             self.ask_names();
             self.replay(&self.lab.isp, "isp1", &self.inbound);
             self.replay(&self.lab.gateway, GATEWAY_OUTSIDE, &self.outbound);
