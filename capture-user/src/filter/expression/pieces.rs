@@ -3,7 +3,9 @@
 //! libpcap takes 6 s for a list of 500 hosts, and 60 times as long for 2,000. So the tree of the
 //! expression is cut into pieces of some 20 hosts, which libpcap compiles and which are put behind
 //! one another: where a piece returns the verdict upon which the next one decides, it jumps there.
-//! A load beyond the end of the frame ends a classic program, in a piece as in the whole.
+//! A load beyond the end of the frame ends a classic program, in a piece as in the whole; but which loads
+//! are made at all is up to libpcap's optimiser, so a frame that ends within its headers may be judged
+//! otherwise in pieces.
 
 use std::{ffi::CString, fmt::Write as _, ops::Range};
 

@@ -207,7 +207,8 @@ fn long_expression() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// In pieces an expression matches what it matches as a whole.
+    /// In pieces an expression matches what it matches as a whole. Of frames that end within their
+    /// headers that is not so: which loads are made at all is up to libpcap's optimiser.
     #[test]
     fn pieces_match_what_the_whole_matches(text in long_expression()) {
         let mut compiler = Compiler::new(0).unwrap();
@@ -215,12 +216,9 @@ proptest! {
         let pieces = pieces::compile(&mut compiler, &text, &words(&text)).map(|instructions| Program::new(instructions).unwrap());
         for (last, port) in [(5, 53), (5, 54), (6, 53), (6, 55)] {
             let frame = udp_frame(last, port);
-            for length in [0, 13, 20, 30, 36, frame.len()] {
-                let frame = &frame[..length];
-                let matched = whole.as_ref().is_ok_and(|program| matches(program, frame));
-                let in_pieces = pieces.as_ref().is_ok_and(|program| matches(program, frame));
-                prop_assert_eq!(matched, in_pieces, "{} bytes, to {}:{}", length, last, port);
-            }
+            let matched = whole.as_ref().is_ok_and(|program| matches(program, &frame));
+            let in_pieces = pieces.as_ref().is_ok_and(|program| matches(program, &frame));
+            prop_assert_eq!(matched, in_pieces, "to {}:{}", last, port);
         }
     }
 }
